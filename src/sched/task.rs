@@ -1,0 +1,289 @@
+//! The table of tasks. Knows what phase each is in, and that a name, once its task is gone, fits no other.
+
+use super::{Moment, Scopes, WaitList};
+
+/// Names a task for ever: an index into the table, and how often that place had been used before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub(crate) struct TaskId {
+    /// The place in the table.
+    index: u32,
+    /// The use of that place.
+    generation: u32,
+}
+
+/// Where a task is in its life. It leaves the table at its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// In the run queue, or about to be put there by whoever makes it.
+    Ready,
+    /// On the processor, or under others that it resumed.
+    Running,
+    /// Waiting to be woken.
+    Parked,
+    /// Gone: the place is free.
+    Vacant,
+}
+
+/// One task. `T` is what the runtime keeps with it. With 16 bytes of that, 32 bytes: two tasks share a cache line.
+pub(crate) struct Task<T> {
+    /// How often this place had been used before.
+    generation: u32,
+    /// Where the task is in its life.
+    pub(crate) phase: Phase,
+    /// Has the deadline of its wait passed?
+    pub(crate) due: bool,
+    /// Has it been woken while it was polling?
+    pub(crate) woken: bool,
+    /// Did it yield plainly, so that what it is resumed with would reach the user?
+    pub(crate) plain: bool,
+    /// What few tasks have.
+    pub(crate) rarities: Option<Box<Rarities>>,
+    /// What the runtime keeps with it.
+    pub(crate) body: T,
+}
+
+/// What few tasks have.
+#[derive(Default)]
+pub(crate) struct Rarities {
+    /// The name that the user gave.
+    pub(crate) name: Option<String>,
+    /// Who waits for its end.
+    pub(crate) joiners: WaitList,
+    /// What may end its waits before their time.
+    pub(crate) scopes: Scopes,
+    /// The deadline of the call that it waits in, apart from those of its scopes.
+    pub(crate) own_deadline: Option<Moment>,
+    /// Is it held by what it waits for alone, so that the collector may take both?
+    pub(crate) loose: bool,
+    /// Does it live only as long as its handle?
+    pub(crate) weak: bool,
+    /// Has it functions to be called at its end?
+    pub(crate) has_defers: bool,
+    /// Has it come to its end, and calls these functions now?
+    pub(crate) in_epilogue: bool,
+    /// Does somebody else answer for its failure, so that it is not reported?
+    pub(crate) adopted: bool,
+}
+
+/// All tasks that have not ended.
+pub(crate) struct Tasks<T> {
+    /// By index.
+    places: Vec<Task<T>>,
+    /// Indices to be used again; the last one left is the first one used.
+    free: Vec<u32>,
+    /// Where the generations of new places begin: above those of places that have been given up.
+    first_generation: u32,
+}
+
+impl TaskId {
+    /// The place in the table.
+    pub(crate) fn index(self) -> u32 {
+        self.index
+    }
+
+    /// The id as one number, for keeping it where the type is not known.
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The id that `to_bits` made a number of.
+    pub(crate) fn from_bits(bits: u64) -> TaskId {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the two halves are taken apart"
+        )]
+        TaskId {
+            index: bits as u32,
+            generation: (bits >> 32) as u32,
+        }
+    }
+}
+
+impl<T> Default for Tasks<T> {
+    fn default() -> Tasks<T> {
+        Tasks {
+            places: Vec::new(),
+            free: Vec::new(),
+            first_generation: 0,
+        }
+    }
+}
+
+impl<T: Default> Tasks<T> {
+    /// Puts a task into the table.
+    pub(crate) fn insert(&mut self, phase: Phase) -> TaskId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            let index =
+                u32::try_from(self.places.len()).expect("fewer than 2^32 tasks fit into memory");
+            self.places.push(Task {
+                generation: self.first_generation,
+                phase,
+                plain: true,
+                due: false,
+                woken: false,
+                rarities: None,
+                body: T::default(),
+            });
+            index
+        });
+        let task = &mut self.places[index as usize];
+        (task.phase, task.due, task.woken, task.plain) = (phase, false, false, true);
+        TaskId {
+            index,
+            generation: task.generation,
+        }
+    }
+
+    /// The task, unless it has ended.
+    #[inline]
+    pub(crate) fn get(&mut self, id: TaskId) -> Option<&mut Task<T>> {
+        let task = self.places.get_mut(id.index as usize)?;
+        (task.generation == id.generation && task.phase != Phase::Vacant).then_some(task)
+    }
+
+    /// The id of the task at `index`, unless it has ended.
+    pub(crate) fn at(&self, index: u32) -> Option<TaskId> {
+        let task = self.places.get(index as usize)?;
+        (task.phase != Phase::Vacant).then_some(TaskId {
+            index,
+            generation: task.generation,
+        })
+    }
+
+    /// Takes a task that has ended out of the table; answers its body and those who wait for its end.
+    pub(crate) fn remove(&mut self, id: TaskId) -> Option<(T, WaitList)> {
+        let task = self.get(id)?;
+        let body = std::mem::take(&mut task.body);
+        let joiners = task
+            .rarities
+            .take()
+            .map(|rarities| rarities.joiners)
+            .unwrap_or_default();
+        task.phase = Phase::Vacant;
+        task.generation = task.generation.wrapping_add(1);
+        self.free.push(id.index);
+        Some((body, joiners))
+    }
+}
+
+impl<T> Tasks<T> {
+    /// Gives up the vacant places at the end, when they are many; answers whether it did.
+    pub(crate) fn shrink(&mut self) -> bool {
+        /// Fewer places than this are not worth the work.
+        const WORTHWHILE: usize = 1024;
+        let used = self
+            .places
+            .iter()
+            .rposition(|task| task.phase != Phase::Vacant)
+            .map_or(0, |last| last + 1);
+        if self.places.len() < WORTHWHILE || used > self.places.len() / 4 {
+            return false;
+        }
+        let given_up = self
+            .places
+            .drain(used..)
+            .map(|task| task.generation)
+            .max()
+            .unwrap_or(0);
+        self.first_generation = self.first_generation.max(given_up);
+        self.places.shrink_to_fit();
+        self.free.retain(|index| (*index as usize) < used);
+        self.free.shrink_to_fit();
+        true
+    }
+
+    /// How many places the table has.
+    pub(crate) fn places(&self) -> u32 {
+        u32::try_from(self.places.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// The tasks with their ids, in the order of the table.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TaskId, &Task<T>)> {
+        self.places
+            .iter()
+            .enumerate()
+            .filter(|(_, task)| task.phase != Phase::Vacant)
+            .map(|(index, task)| {
+                #[expect(clippy::cast_possible_truncation, reason = "insert checks it")]
+                (
+                    TaskId {
+                        index: index as u32,
+                        generation: task.generation,
+                    },
+                    task,
+                )
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_fits_no_later_task_in_the_same_place() {
+        let mut tasks = Tasks::default();
+        let first = tasks.insert(Phase::Ready);
+        tasks.get(first).unwrap().body = 'a';
+        assert_eq!(tasks.remove(first).map(|(body, _)| body), Some('a'));
+        let second = tasks.insert(Phase::Parked);
+        assert_eq!(second.index(), first.index());
+        assert!(tasks.get(first).is_none());
+        assert!(tasks.remove(first).is_none());
+        assert_eq!(tasks.get(second).unwrap().body, char::default());
+        assert_eq!(tasks.at(0), Some(second));
+        assert_eq!(tasks.len(), 1);
+    }
+
+    #[test]
+    fn an_id_survives_its_way_through_a_number() {
+        let id = TaskId {
+            index: 7,
+            generation: u32::MAX,
+        };
+        assert_eq!(TaskId::from_bits(id.to_bits()), id);
+    }
+
+    #[test]
+    fn the_end_of_a_task_hands_out_its_joiners() {
+        let mut tasks = Tasks::<()>::default();
+        let task = tasks.insert(Phase::Ready);
+        let joiner = tasks.insert(Phase::Parked);
+        tasks
+            .get(task)
+            .unwrap()
+            .rarities
+            .get_or_insert_default()
+            .joiners
+            .push(joiner);
+        let (_, mut joiners) = tasks.remove(task).unwrap();
+        assert_eq!(joiners.pop(), Some(joiner));
+        assert_eq!(tasks.iter().map(|(id, _)| id).collect::<Vec<_>>(), [joiner]);
+    }
+
+    #[test]
+    fn names_stay_unique_when_places_are_given_up() {
+        let mut tasks = Tasks::<()>::default();
+        let ids: Vec<TaskId> = (0..2000).map(|_| tasks.insert(Phase::Ready)).collect();
+        assert!(!tasks.shrink());
+        for id in &ids[1..] {
+            tasks.remove(*id);
+        }
+        assert!(tasks.shrink() && tasks.places() == 1);
+        let new = tasks.insert(Phase::Ready);
+        assert_eq!(new.index(), ids[1].index());
+        assert!(
+            tasks.get(ids[1]).is_none() && tasks.get(new).is_some() && tasks.get(ids[0]).is_some()
+        );
+    }
+
+    #[test]
+    fn a_task_takes_half_a_cache_line() {
+        assert_eq!(size_of::<Task<[u64; 2]>>(), 32);
+    }
+}
