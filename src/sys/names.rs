@@ -1,0 +1,189 @@
+//! Host and service names to addresses, through the system's resolver. Blocks: call it off the loop thread.
+
+use super::failure;
+use std::borrow::Cow;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ptr;
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Family {
+    /// Any.
+    Unspecified,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+/// A question to the resolver.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    /// A host name or address; `None` is every local address.
+    pub(crate) host: Option<String>,
+    /// A port or a service name.
+    pub(crate) service: String,
+    /// The family of the addresses.
+    pub(crate) family: Family,
+}
+
+/// The addresses, at least one, or the reason as LuaSocket words it.
+pub(crate) type Answer = Result<Vec<SocketAddr>, Cow<'static, str>>;
+
+impl Family {
+    /// Does the address belong to it?
+    pub(crate) fn has(self, address: &SocketAddr) -> bool {
+        match self {
+            Family::Unspecified => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        }
+    }
+
+    /// The system's number for it.
+    fn number(self) -> libc::c_int {
+        match self {
+            Family::Unspecified => libc::AF_UNSPEC,
+            Family::V4 => libc::AF_INET,
+            Family::V6 => libc::AF_INET6,
+        }
+    }
+}
+
+impl Question {
+    /// The answer when no resolver is needed: host and port are numbers.
+    pub(crate) fn numeric(&self) -> Option<Answer> {
+        let port: u16 = self.service.parse().ok()?;
+        let host: IpAddr = self.host.as_ref()?.parse().ok()?;
+        let address = SocketAddr::new(host, port);
+        Some(if self.family.has(&address) {
+            Ok(vec![address])
+        } else {
+            Err("Address family for hostname not supported".into())
+        })
+    }
+
+    /// Asks the system's resolver.
+    pub(crate) fn resolve(&self) -> Answer {
+        if let Some(answer) = self.numeric() {
+            return answer;
+        }
+        let unknown = || Cow::Borrowed("host or service not provided, or not known");
+        let host = self
+            .host
+            .as_ref()
+            .map(|host| CString::new(host.as_str()))
+            .transpose()
+            .map_err(|_| unknown())?;
+        let service = CString::new(self.service.as_str()).map_err(|_| unknown())?;
+        let flags = if host.is_none() { libc::AI_PASSIVE } else { 0 };
+        // SAFETY: all-zero hints are what the call expects of unused fields.
+        let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
+        hints.ai_family = self.family.number();
+        hints.ai_socktype = libc::SOCK_STREAM;
+        hints.ai_flags = flags;
+        let mut list = ptr::null_mut();
+        let name = host.as_deref().map_or(ptr::null(), CStr::as_ptr);
+        // SAFETY: the names are C strings or null, `hints` is set and `list` is a place for the answer.
+        let status =
+            unsafe { libc::getaddrinfo(name, service.as_ptr(), &raw const hints, &raw mut list) };
+        if status != 0 {
+            return Err(word(status));
+        }
+        let addresses = read_list(list);
+        // SAFETY: the list came from `getaddrinfo` and is read no more.
+        unsafe { libc::freeaddrinfo(list) };
+        if addresses.is_empty() {
+            Err(unknown())
+        } else {
+            Ok(addresses)
+        }
+    }
+}
+
+/// The internet addresses of a resolver's list.
+fn read_list(mut entry: *const libc::addrinfo) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    // SAFETY: the list is the resolver's, not yet freed; its entries are valid and end with null.
+    while let Some(info) = unsafe { entry.as_ref() } {
+        // SAFETY: `init` writes an address of the length that it sets, as the resolver gives both.
+        let address = unsafe {
+            socket2::SockAddr::try_init(|storage, len| {
+                ptr::copy_nonoverlapping(
+                    info.ai_addr.cast::<u8>(),
+                    storage.cast::<u8>(),
+                    info.ai_addrlen as usize,
+                );
+                *len = info.ai_addrlen;
+                Ok(())
+            })
+        };
+        addresses.extend(address.ok().and_then(|((), address)| address.as_socket()));
+        entry = info.ai_next;
+    }
+    addresses
+}
+
+/// The word for a resolver's error, as `socket_gaistrerror` of LuaSocket 3.1 chooses it.
+fn word(status: libc::c_int) -> Cow<'static, str> {
+    Cow::Borrowed(match status {
+        libc::EAI_AGAIN => "temporary failure in name resolution",
+        libc::EAI_BADFLAGS => "invalid value for ai_flags",
+        libc::EAI_FAIL => "non-recoverable failure in name resolution",
+        libc::EAI_FAMILY => "ai_family not supported",
+        libc::EAI_MEMORY => "memory allocation failure",
+        libc::EAI_NONAME => "host or service not provided, or not known",
+        libc::EAI_SERVICE => "service not supported for socket type",
+        libc::EAI_SOCKTYPE => "ai_socktype not supported",
+        libc::EAI_SYSTEM => return failure::word(&io::Error::last_os_error()),
+        // SAFETY: the call answers a constant string for every number.
+        _ => return unsafe { CStr::from_ptr(libc::gai_strerror(status)) }.to_string_lossy(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A question for `host` and `service`.
+    fn question(host: Option<&str>, service: &str, family: Family) -> Question {
+        Question {
+            host: host.map(String::from),
+            service: service.into(),
+            family,
+        }
+    }
+
+    #[test]
+    fn numbers_need_no_resolver() {
+        let answer = question(Some("127.0.0.1"), "80", Family::Unspecified).numeric();
+        assert_eq!(answer, Some(Ok(vec!["127.0.0.1:80".parse().unwrap()])));
+        assert!(
+            question(Some("localhost"), "80", Family::V4)
+                .numeric()
+                .is_none()
+        );
+        assert!(
+            question(Some("::1"), "80", Family::V4)
+                .numeric()
+                .unwrap()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn no_host_is_every_local_address() {
+        assert_eq!(
+            question(None, "7", Family::V4).resolve(),
+            Ok(vec!["0.0.0.0:7".parse().unwrap()])
+        );
+    }
+
+    #[test]
+    fn a_service_that_nobody_knows_has_luasockets_word() {
+        let answer = question(Some("127.0.0.1"), "no-such-service", Family::V4).resolve();
+        assert_eq!(answer, Err("service not supported for socket type".into()));
+    }
+}

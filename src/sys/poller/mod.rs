@@ -1,0 +1,19 @@
+//! The readiness of descriptors. The contract: `Poller::new`, `add` (once for both directions, edge-triggered),
+//! `wait` with nanoseconds, and `Event`. A closed descriptor leaves by itself.
+
+mod epoll;
+
+pub(crate) use epoll::Poller;
+
+/// What the system says of one descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Event {
+    /// The number that `add` was given.
+    pub(crate) key: u64,
+    /// There is something to read, or the end, or an error.
+    pub(crate) readable: bool,
+    /// There is room to write, or an error.
+    pub(crate) writable: bool,
+    /// The peer will send no more, or all is over: a short read is no proof of silence any longer.
+    pub(crate) hung_up: bool,
+}
