@@ -1,0 +1,481 @@
+//! The trampoline between Lua and Rust: the only file that yields or raises.
+
+use super::coroutine::{Coroutine, push_integer};
+use super::library::{Function, Library};
+use super::outcome::{Outcome, Outward, Reply, ReplySlot, TaskName, Value};
+use super::registry::{self, Slot};
+use super::stack::Stack;
+use super::state::State;
+use super::{compat, object};
+use crate::error::Fault;
+use mlua::ffi::{self, lua_CFunction, lua_State};
+use std::any::Any;
+use std::os::raw::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What the trampoline needs of the runtime, which lives in a userdata that every function has as its first upvalue.
+pub(crate) trait Host: Sized + 'static {
+    /// What was set up when the library was loaded.
+    fn library(&self) -> &Library;
+    /// Where replies wait to be pushed.
+    fn reply(&self) -> &ReplySlot;
+    /// Has the state begun to close?
+    fn is_closed(&self) -> bool;
+    /// The state closes: give everything back. Functions may still be called afterwards; they raise.
+    fn close(&self);
+    /// The coroutine of the reserved task `id` is there, with its function and `arguments` values on its stack.
+    fn spawned(&self, id: u64, co: Coroutine, arguments: i32);
+    /// The handle of the task `id`, whose end matters, has been collected.
+    fn dropped(&self, id: u64);
+    /// Tasks that were held by what they wait for have been woken: the registry must hold them before Lua goes on.
+    fn tighten(&self, state: State);
+    /// Have there been any?
+    fn has_woken_loose(&self) -> bool;
+    /// Let tasks run until `id` and all others have ended.
+    fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault>;
+}
+
+/// What remains to be done when everything with a destructor is gone.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Push the reply and return.
+    Return,
+    /// Yield.
+    Park,
+    /// Yield to a coroutine that passes it on.
+    PassUp,
+    /// Yield what a nested coroutine has passed up.
+    Relay(Outward),
+    /// Raise what ends the waits of the task.
+    Alarm,
+    /// Make a task.
+    Spawn(TaskName),
+    /// Make a task and run it.
+    Run(TaskName),
+    /// Make a string of the number at this slot and call the function again.
+    Convert(i32),
+    /// Raise the message in the reply, with the position of the caller.
+    RaiseMessage,
+    /// Raise the value on top of the stack.
+    RaiseTop,
+    /// Raise the error in the handle at index 1.
+    RaiseTaskError,
+    /// Give the handle at index 1 a finalizer and return it.
+    Guard,
+}
+
+/// The C function for a Rust function that is a value of a type without size.
+pub(crate) const fn of<H, F>(_body: F) -> lua_CFunction
+where
+    H: Host,
+    F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
+{
+    assert!(
+        size_of::<F>() == 0,
+        "only plain functions, which need no storage, can be entries"
+    );
+    trampoline::<H, F>
+}
+
+/// Calls the Rust function, and performs what it answers.
+///
+/// # Safety
+/// Called by Lua, as a closure that `library` made.
+unsafe extern "C-unwind" fn trampoline<H, F>(l: *mut lua_State) -> c_int
+where
+    H: Host,
+    F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
+{
+    // SAFETY: upvalue 1 is the userdata in which `library::open` put an `H`, which stays valid until Lua frees the
+    // userdata's memory, after the last finalizer. `F` has no size, so a value of it can be had from nothing.
+    let (host, body) = unsafe {
+        (
+            &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>(),
+            std::mem::zeroed::<F>(),
+        )
+    };
+    // SAFETY: `l` runs this very call.
+    let stack = || unsafe { Stack::new(l, host.library()) };
+    let mut step = guarded(l, host, || {
+        if host.is_closed() {
+            return Err(Fault::misuse("coev: the state is closing"));
+        }
+        body(host, &stack())
+    });
+    loop {
+        if host.has_woken_loose() {
+            host.tighten(stack().state());
+        }
+        // Nothing that is alive here has a destructor: from here on Lua may jump.
+        // SAFETY: `l` is the running state; each arm's needs are stated at what it calls.
+        unsafe {
+            match step {
+                Step::Return => return push(l, host.library(), host.reply().pointer(), 1),
+                Step::Park => return park::<H>(l),
+                Step::PassUp => {
+                    mark_passed(l);
+                    return park::<H>(l);
+                }
+                Step::Relay(outward) => {
+                    if outward == Outward::Resumer {
+                        mark_passed(l);
+                    }
+                    return ffi::lua_yield(l, ffi::lua_gettop(l));
+                }
+                Step::Alarm => raise_alarm(l, host.library()),
+                Step::Spawn(task) => {
+                    spawn(l, host, task);
+                    return 1;
+                }
+                Step::Run(task) => {
+                    spawn(l, host, task);
+                    step = guarded(l, host, || host.run_until(&stack(), task.id));
+                }
+                Step::Convert(slot) => {
+                    ffi::lua_tolstring(l, slot, std::ptr::null_mut());
+                    step = guarded(l, host, || body(host, &stack()));
+                }
+                Step::RaiseMessage => raise_message(l, host),
+                Step::RaiseTop => raise_top(l),
+                Step::Guard => {
+                    registry::guard_handle(l, host.library());
+                    ffi::lua_settop(l, 1);
+                    return 1;
+                }
+                Step::RaiseTaskError => raise_task_error(l, host.library()),
+            }
+        }
+    }
+}
+
+/// Runs `work` so that a panic becomes an error, and keeps of its answer only what may be jumped over.
+#[inline(always)]
+fn guarded<H: Host>(
+    l: *mut lua_State,
+    host: &H,
+    work: impl FnOnce() -> Result<Outcome, Fault>,
+) -> Step {
+    // The answer is taken apart inside: moving it through `catch_unwind` costs a switch 10 ns.
+    let step = catch_unwind(AssertUnwindSafe(|| match work() {
+        Ok(Outcome::Reply(reply)) => {
+            host.reply().set(reply);
+            Step::Return
+        }
+        Ok(Outcome::Park) => Step::Park,
+        Ok(Outcome::PassUp) => Step::PassUp,
+        Ok(Outcome::Relay(outward)) => Step::Relay(outward),
+        Ok(Outcome::Alarm) => Step::Alarm,
+        Ok(Outcome::Spawn(task)) => Step::Spawn(task),
+        Ok(Outcome::Run(task)) => Step::Run(task),
+        Ok(Outcome::RaiseTaskError) => Step::RaiseTaskError,
+        Ok(Outcome::Guard) => Step::Guard,
+        Err(fault) => refuse(l, host, fault),
+    }));
+    step.unwrap_or_else(|panic| {
+        let message = format!("coev internal error: {}", panic_message(&*panic));
+        host.reply().set(Reply::one(message));
+        Step::RaiseMessage
+    })
+}
+
+/// Makes a task of the function and the arguments on the stack; leaves its handle. `[-n, +1, m]`
+///
+/// # Safety
+/// As `registry::spawn`.
+unsafe fn spawn<H: Host>(l: *mut lua_State, host: &H, task: TaskName) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (co, arguments) = registry::spawn(l, host.library(), task);
+        host.spawned(task.id, co, arguments);
+    }
+}
+
+/// Turns a fault into what must be raised.
+#[cold]
+fn refuse<H: Host>(l: *mut lua_State, host: &H, fault: Fault) -> Step {
+    let message = match fault {
+        Fault::NumberForString(slot) => return Step::Convert(slot),
+        Fault::Raised => return Step::RaiseTop,
+        Fault::Misuse(message) => message.into_owned(),
+        Fault::Argument { slot, problem } => {
+            // SAFETY: upvalue 2 of every function is the address of its static description.
+            let function =
+                unsafe { &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(2)).cast::<Function>() };
+            function.bad_argument(slot, &problem)
+        }
+    };
+    host.reply().set(Reply::one(message));
+    Step::RaiseMessage
+}
+
+/// What a panic says.
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message")
+}
+
+/// Puts the mark before the values that are about to be yielded to a resumer. `[-0, +1, -]`
+///
+/// # Safety
+/// `l` is the running state with a free slot.
+unsafe fn mark_passed(l: *mut lua_State) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_pushlightuserdata(l, pass_mark());
+        ffi::lua_insert(l, 1);
+    }
+}
+
+/// Yields all that is on the stack; the call goes on in `after_park`, or in the guard around it. `[-?, +?, v]`
+///
+/// # Safety
+/// `l` runs a closure that `library` made, which returns the answer at once.
+unsafe fn park<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        compat::yield_then(
+            l,
+            ffi::lua_gettop(l),
+            after_park::<H>,
+            after_park_plain::<H>,
+        )
+    }
+}
+
+/// Runs when a parked call is resumed, where Lua can do that: returns the reply, or raises.
+///
+/// # Safety
+/// Called by Lua, as the continuation of a closure that `library` made.
+unsafe extern "C-unwind" fn after_park<H: Host>(l: *mut lua_State, _: c_int, _: isize) -> c_int {
+    // SAFETY: `l` runs this very call, whose upvalues are those of the function that yielded.
+    unsafe {
+        let count = ffi::lua_gettop(l);
+        if count == 1 && is_alarm(l, 1) {
+            let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
+            raise_alarm(l, host.library());
+        }
+        count
+    }
+}
+
+/// `after_park` as 5.2 calls it.
+///
+/// # Safety
+/// As `after_park`.
+unsafe extern "C-unwind" fn after_park_plain<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { after_park::<H>(l, 0, 0) }
+}
+
+/// Is the value at `index` the one that says that the call must raise? `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is the running state.
+unsafe fn is_alarm(l: *mut lua_State, index: c_int) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_type(l, index) == ffi::LUA_TLIGHTUSERDATA
+            && ffi::lua_touserdata(l, index) == alarm_mark()
+    }
+}
+
+/// Raises what ends the waits of the running task: a Lua function makes the error. `[-0, +0, v]`
+///
+/// # Safety
+/// As `raise_top`.
+unsafe fn raise_alarm(l: *mut lua_State, library: &Library) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.helpers.alarm as _);
+        ffi::lua_call(l, 0, 1);
+        raise_top(l)
+    }
+}
+
+/// How many levels up the caller stands: a guard may stand between. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` runs a closure that `library` made.
+unsafe fn caller_level(l: *mut lua_State) -> c_int {
+    // SAFETY: upvalue 2 of every function is the address of its static description.
+    let function = unsafe { &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(2)).cast::<Function>() };
+    if compat::NEEDS_GUARD && function.waits {
+        2
+    } else {
+        1
+    }
+}
+
+/// The value that says that a call must raise: an address that no script can have.
+pub(super) fn alarm_mark() -> *mut c_void {
+    /// Only its address counts.
+    static MARK: u8 = 0;
+    (&raw const MARK).cast_mut().cast()
+}
+
+/// The value before what a nested coroutine passes on outward.
+pub(super) fn pass_mark() -> *mut c_void {
+    /// Only its address counts.
+    static MARK: u8 = 0;
+    (&raw const MARK).cast_mut().cast()
+}
+
+/// A C function that yields and nothing else.
+///
+/// # Safety
+/// Called by Lua.
+pub(super) unsafe extern "C-unwind" fn yield_once(l: *mut lua_State) -> c_int {
+    // SAFETY: `l` runs this very call.
+    unsafe { ffi::lua_yield(l, 0) }
+}
+
+/// Raises the value on top of the stack. `[-1, +0, v]`
+///
+/// # Safety
+/// `l` is the running state; no frame between here and Lua's has anything alive with a destructor.
+pub(super) unsafe fn raise_top(l: *mut lua_State) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe { ffi::lua_error(l) }
+}
+
+/// Raises the message in the reply, with the position of the caller. `[-0, +0, v]`
+///
+/// # Safety
+/// As `raise_top`.
+unsafe fn raise_message<H: Host>(l: *mut lua_State, host: &H) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::luaL_where(l, caller_level(l));
+        push(l, host.library(), host.reply().pointer(), 1);
+        ffi::lua_concat(l, 2);
+        raise_top(l)
+    }
+}
+
+/// Raises the error of the ended task whose handle is at index 1. `[-0, +0, v]`
+///
+/// # Safety
+/// As `raise_top`.
+unsafe fn raise_task_error(l: *mut lua_State, library: &Library) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.helpers.join_error as _);
+        let count = registry::push_results(l, 1);
+        ffi::lua_call(l, count, 1);
+        raise_top(l)
+    }
+}
+
+/// Raises a text that ends with a zero byte. `[-0, +0, v]`
+///
+/// # Safety
+/// As `raise_top`; but `l` may be of whatever Lua: nothing is called that any of them lacks.
+pub(super) unsafe fn raise_text(l: *mut lua_State, text: &[u8]) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { ffi::luaL_error(l, c"%s".as_ptr(), text.as_ptr()) }
+}
+
+/// Pushes a reply. `[-0, +n, m]`
+///
+/// # Safety
+/// `l` is the running state, outside `catch_unwind`, with ten free slots; the reply lies in a `ReplySlot`; `subject` is
+/// the index of the call's first argument.
+pub(super) unsafe fn push(
+    l: *mut lua_State,
+    library: &Library,
+    reply: *const Reply,
+    subject: c_int,
+) -> c_int {
+    // SAFETY: the reply stays in its slot while it is pushed; each value's needs are met by the caller's promise.
+    unsafe {
+        let mut count: c_int = 0;
+        for value in (*reply).values() {
+            count += 1;
+            match value {
+                Value::Nil => ffi::lua_pushnil(l),
+                Value::Boolean(boolean) => ffi::lua_pushboolean(l, c_int::from(*boolean)),
+                Value::Integer(integer) => push_integer(l, *integer),
+                Value::Number(number) => ffi::lua_pushnumber(l, *number),
+                Value::Text(text) => push_bytes(l, text.as_bytes()),
+                Value::Held(held) => push_bytes(l, held.as_slice()),
+                Value::Bytes(bytes) => push_bytes(l, bytes),
+                Value::Object(class, object) => object::push(l, library.metatable(*class), object),
+                Value::Task(task) => registry::push_live_handle(l, library, *task),
+                Value::Alarm => ffi::lua_pushlightuserdata(l, alarm_mark()),
+                Value::Traceback(slot) => push_traceback(l, library, *slot),
+                Value::Results => count += registry::push_results(l, subject) - 1,
+                Value::Outcome => {
+                    ffi::lua_pushboolean(l, c_int::from(registry::ended_well(l, subject)));
+                    count += registry::push_results(l, subject);
+                }
+            }
+        }
+        count
+    }
+}
+
+/// Pushes a string. `[-0, +1, m]`
+///
+/// # Safety
+/// `l` is the running state with a free slot, outside `catch_unwind`.
+#[inline(always)]
+unsafe fn push_bytes(l: *mut lua_State, bytes: &[u8]) {
+    // SAFETY: the caller's promise; Lua copies the bytes.
+    unsafe { ffi::lua_pushlstring(l, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// Pushes the traceback of the live task in `slot`. `[-0, +1, m]`
+///
+/// # Safety
+/// As `push`.
+unsafe fn push_traceback(l: *mut lua_State, library: &Library, slot: Slot) {
+    // SAFETY: the coroutine stays on the stack while its traceback is made.
+    unsafe {
+        registry::push_coroutine(l, library, slot);
+        let co = ffi::lua_tothread(l, -1);
+        if co.is_null() {
+            return;
+        }
+        ffi::luaL_traceback(l, co, std::ptr::null(), 0);
+        ffi::lua_remove(l, -2);
+    }
+}
+
+/// `__gc` of a sentinel: the handle that held it is gone.
+///
+/// # Safety
+/// Called by Lua, as a closure with the runtime's userdata.
+pub(super) unsafe extern "C-unwind" fn dropped<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: upvalue 1 is the runtime's userdata; the metatable's address shows that a sentinel is at index 1.
+    unsafe {
+        let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
+        if !host.is_closed() && object::metatable_of(l, 1) == host.library().sentinel.pointer {
+            let id = *ffi::lua_touserdata(l, 1).cast::<u64>();
+            // A panic must not cross into Lua.
+            let _ = catch_unwind(AssertUnwindSafe(|| host.dropped(id)));
+        }
+    }
+    0
+}
+
+/// `__gc` of the runtime's userdata.
+///
+/// # Safety
+/// Called by Lua with that userdata.
+pub(super) unsafe extern "C-unwind" fn close<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: only the runtime's userdata, which holds an `H`, has this finalizer, and no script can reach it.
+    let host = unsafe { &*ffi::lua_touserdata(l, 1).cast::<H>() };
+    // A panic must not cross into Lua; there is nobody left to tell.
+    let _ = catch_unwind(AssertUnwindSafe(|| host.close()));
+    0
+}
+
+/// Makes sure at load that waits can be told from places where the VM cannot yield. `[-0, +0, m]`
+///
+/// # Safety
+/// `l` is the running state.
+pub(super) unsafe fn probe(l: *mut lua_State) {
+    // SAFETY: the caller's promise.
+    unsafe { compat::probe(l) }
+}

@@ -1,0 +1,489 @@
+//! Sets the library up in a universe: the tables that Lua sees, the metatables, what the registry keeps.
+
+use super::entry::{self, Host};
+use super::object::{self, Class, Metatable};
+use super::{compat, ending, state};
+use mlua::ffi::{self, lua_CFunction, lua_State};
+use std::ffi::CStr;
+use std::os::raw::{c_int, c_void};
+
+/// One function as Lua sees it.
+pub(crate) struct Function {
+    /// Its name, in tables and messages.
+    pub(crate) name: &'static CStr,
+    /// Is its first argument the object before the colon?
+    pub(crate) method: bool,
+    /// Does it wait, so that a cancel may have to be raised when it comes back?
+    pub(crate) waits: bool,
+    /// The trampoline to the Rust function.
+    pub(crate) entry: lua_CFunction,
+}
+
+/// One class of objects as Lua sees it. Its place in the list is its `Class`.
+pub(crate) struct ClassDef {
+    /// What `tostring` and messages call it.
+    pub(crate) name: &'static CStr,
+    /// What `__index` holds.
+    pub(crate) methods: &'static [Function],
+    /// `__tostring`.
+    pub(crate) tostring: &'static Function,
+}
+
+/// What the library consists of.
+pub(crate) struct Parts {
+    /// The functions of `coev` itself.
+    pub(crate) functions: &'static [Function],
+    /// The class of task handles.
+    pub(crate) task: ClassDef,
+    /// The classes of objects.
+    pub(crate) classes: &'static [ClassDef],
+    /// The submodules: name, name in `package.loaded`, functions.
+    pub(crate) modules: &'static [Module],
+    /// The functions that only the embedded Lua sees.
+    pub(crate) natives: &'static [Function],
+    /// Called with the table of these, and the two marks; answers the Lua functions that `Library` keeps.
+    pub(crate) helpers: Source,
+    /// Called with the table of coev, that of the natives, and the methods of tasks: adds what is better said in Lua.
+    pub(crate) sources: &'static [Source],
+}
+
+/// A submodule.
+pub(crate) struct Module {
+    /// Its field in `coev`.
+    pub(crate) name: &'static CStr,
+    /// Its name for `require`.
+    pub(crate) loaded_as: &'static CStr,
+    /// Its functions.
+    pub(crate) functions: &'static [Function],
+    /// Lua source that is called with the module's table, coev's and that of the natives, and adds what is better
+    /// said in Lua.
+    pub(crate) source: Source,
+}
+
+/// Lua source that is compiled into the library.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    /// Its name in tracebacks.
+    pub(crate) name: &'static CStr,
+    /// Its text.
+    pub(crate) text: &'static str,
+}
+
+/// What the library keeps in the registry of its universe. Plain numbers and addresses: it may be jumped over.
+#[derive(Clone, Copy)]
+pub(crate) struct Library {
+    /// The main coroutine, or null where Lua does not tell.
+    pub(super) main: *mut lua_State,
+    /// The table of the coroutines of live tasks.
+    pub(super) anchors: c_int,
+    /// The weak table of their handles.
+    pub(super) handles: c_int,
+    /// The metatable of handles.
+    task: Metatable,
+    /// The metatable of sentinels, which are collected with handles whose end matters.
+    pub(super) sentinel: Metatable,
+    /// The metatables of the classes.
+    classes: [Metatable; MOST_CLASSES],
+    /// The metatable of cancelled errors.
+    pub(super) cancelled: *const c_void,
+    /// What Lua keeps for tasks, by their place in the table.
+    pub(super) belongings: c_int,
+    /// The functions that are called protected.
+    pub(super) protected: Protected,
+    /// The Lua functions that the runtime asks.
+    pub(super) helpers: Helpers,
+}
+
+/// The places in the registry of the functions that are called protected.
+#[derive(Clone, Copy)]
+pub(super) struct Protected {
+    /// The protected function that pushes a reply.
+    pub(super) push_reply: c_int,
+    /// The protected function that keeps a task's results.
+    pub(super) settle: c_int,
+    /// The protected function that keeps a task's error.
+    pub(super) settle_failure: c_int,
+    /// The protected function after which LuaJIT knows that it runs no hook.
+    pub(super) leave_hook: c_int,
+    /// The protected function that makes the coroutine which calls what a task has deferred.
+    pub(super) begin_epilogue: c_int,
+    /// The protected function that lets tasks be held by what they wait for.
+    pub(super) loosen: c_int,
+    /// The protected function that collects garbage, or makes the tables small again.
+    pub(super) tidy_up: c_int,
+}
+
+/// The places in the registry of the Lua functions that the runtime asks.
+#[derive(Clone, Copy)]
+pub(super) struct Helpers {
+    /// The Lua function that tells the user of a failed task.
+    pub(super) report: c_int,
+    /// The Lua function that calls its first argument with the others.
+    pub(super) call: c_int,
+    /// The Lua function that makes the error which ends the waits of the running task.
+    pub(super) alarm: c_int,
+    /// The Lua function that calls what a task has deferred.
+    pub(super) epilogue: c_int,
+    /// The Lua function that answers the oldest error that waits to be raised.
+    pub(super) next_error: c_int,
+    /// The Lua function that joins a string error with its traceback.
+    pub(super) join_error: c_int,
+    /// The Lua function that does nothing, so that a pending hook gets its turn.
+    pub(super) idle: c_int,
+    /// The Lua function that puts a guard around a waiting function.
+    pub(super) guard: c_int,
+}
+
+/// Room for the metatables of classes.
+const MOST_CLASSES: usize = 16;
+
+impl Library {
+    /// The metatable of a class.
+    #[inline(always)]
+    pub(super) fn metatable(&self, class: Class) -> Metatable {
+        self.classes[usize::from(class.0)]
+    }
+
+    /// The metatable of handles.
+    #[inline(always)]
+    pub(super) fn handle_metatable(&self) -> Metatable {
+        self.task
+    }
+
+    /// Opens the library in the universe of `l`, or finds it there; leaves its table on the stack. `[-0, +1, m]`
+    ///
+    /// # Safety
+    /// Called by Lua's loader with the running state `l`, which is of the Lua that this library is built for.
+    pub(super) unsafe fn open<H: Host>(l: *mut lua_State, parts: &Parts, start: fn(Library) -> H) {
+        // SAFETY: every line leaves the stack as the comment at its end says; nothing here has a destructor while Lua
+        // may raise: the host itself is made when all is ready.
+        unsafe {
+            ffi::lua_rawgetp(l, ffi::LUA_REGISTRYINDEX, state::registry_key());
+            if ffi::lua_type(l, -1) == ffi::LUA_TTABLE {
+                return;
+            }
+            ffi::lua_settop(l, -2); //
+            entry::probe(l);
+            let memory = compat::new_userdata(l, size_of::<H>()).cast::<H>(); // host
+            let host = ffi::lua_gettop(l);
+            ffi::lua_createtable(l, 0, 32); // host natives
+            let library = Library::set_up::<H>(l, parts, host); // host natives
+            add_functions(l, host, library.helpers.guard, parts.natives);
+            ffi::lua_createtable(l, 0, 64); // host natives coev
+            add_functions(l, host, library.helpers.guard, parts.functions);
+            for module in parts.modules {
+                add_module(l, host, library.helpers.guard, host + 1, module);
+            }
+            for source in parts.sources {
+                ffi::lua_pushvalue(l, -1); // host natives coev coev
+                ffi::lua_pushvalue(l, -3); // host natives coev coev natives
+                call_source(l, *source, 2, 0); // host natives coev
+            }
+            ffi::lua_remove(l, -2); // host coev
+
+            // From here on the host lives, and its finalizer ends it.
+            ffi::lua_createtable(l, 0, 1); // host coev mt
+            ffi::lua_pushcclosure(l, entry::close::<H>, 0);
+            ffi::lua_setfield(l, -2, c"__gc".as_ptr());
+            memory.write(start(library));
+            ffi::lua_setmetatable(l, host); // host coev
+            ffi::lua_pushvalue(l, -1);
+            ffi::lua_rawsetp(l, ffi::LUA_REGISTRYINDEX, state::registry_key());
+            ffi::lua_remove(l, host); // coev
+            for module in parts.modules {
+                announce(l, module);
+            }
+        }
+    }
+
+    /// Makes metatables and registry entries. `[-0, +0, m]`
+    ///
+    /// # Safety
+    /// As `open`; the userdata of the host is at `host`, the table of the natives on top.
+    unsafe fn set_up<H: Host>(l: *mut lua_State, parts: &Parts, host: c_int) -> Library {
+        // SAFETY: as `open`.
+        unsafe {
+            let natives = ffi::lua_gettop(l);
+            compat::push_main_coroutine(l);
+            let main = ffi::lua_tothread(l, -1);
+            ffi::lua_settop(l, -2);
+            ffi::lua_createtable(l, 0, 0);
+            let anchors = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            ffi::lua_createtable(l, 0, 0);
+            ffi::lua_createtable(l, 0, 1);
+            ffi::lua_pushstring(l, c"v".as_ptr());
+            ffi::lua_setfield(l, -2, c"__mode".as_ptr());
+            ffi::lua_setmetatable(l, -2);
+            let handles = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            ffi::lua_createtable(l, 0, 0);
+            ffi::lua_pushvalue(l, -1);
+            ffi::lua_setfield(l, natives, c"belongings".as_ptr());
+            let belongings = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            let (helpers, cancelled) = Helpers::set_up(l, parts.helpers, natives);
+            let task = new_metatable(l, host, helpers.guard, &parts.task, false);
+            ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, task.reference as _);
+            ffi::lua_getfield(l, -1, c"__index".as_ptr());
+            ffi::lua_setfield(l, natives, c"task_methods".as_ptr());
+            ffi::lua_settop(l, -2);
+            let sentinel = new_sentinel_metatable(l, host, entry::dropped::<H>);
+            let mut classes = [task; MOST_CLASSES];
+            for (place, class) in classes.iter_mut().zip(parts.classes) {
+                *place = new_metatable(l, host, helpers.guard, class, true);
+            }
+            let protected = Protected::set_up(l);
+            Library {
+                main,
+                anchors,
+                handles,
+                task,
+                sentinel,
+                classes,
+                cancelled,
+                belongings,
+                protected,
+                helpers,
+            }
+        }
+    }
+}
+
+impl Protected {
+    /// Keeps the functions in the registry. `[-0, +0, m]`
+    ///
+    /// # Safety
+    /// As `Library::open`.
+    unsafe fn set_up(l: *mut lua_State) -> Protected {
+        // SAFETY: the caller's promise.
+        let keep = |function: lua_CFunction| unsafe {
+            ffi::lua_pushcclosure(l, function, 0);
+            ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
+        };
+        Protected {
+            push_reply: keep(state::push_reply),
+            settle: keep(ending::settle),
+            settle_failure: keep(ending::settle_failure),
+            begin_epilogue: keep(ending::begin_epilogue),
+            loosen: keep(state::loosen),
+            tidy_up: keep(state::tidy_up),
+            leave_hook: keep(state::leave_hook),
+        }
+    }
+}
+
+impl Helpers {
+    /// Keeps what the source answers in the registry; answers the address of the metatable of cancelled errors, too.
+    /// `[-0, +0, e]`
+    ///
+    /// # Safety
+    /// As `Library::open`; the table of the natives is at the absolute index `natives`.
+    unsafe fn set_up(
+        l: *mut lua_State,
+        source: Source,
+        natives: c_int,
+    ) -> (Helpers, *const c_void) {
+        // SAFETY: the caller's promise. The source answers nine values; the last one lies on top.
+        unsafe {
+            ffi::lua_pushvalue(l, natives);
+            ffi::lua_pushlightuserdata(l, entry::alarm_mark());
+            ffi::lua_pushlightuserdata(l, entry::pass_mark());
+            call_source(l, source, 3, 9);
+            let cancelled = ffi::lua_topointer(l, -1);
+            let kept = [(); 9].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let [
+                _,
+                next_error,
+                epilogue,
+                guard,
+                alarm,
+                idle,
+                call,
+                join_error,
+                report,
+            ] = kept;
+            let helpers = Helpers {
+                report,
+                call,
+                alarm,
+                epilogue,
+                next_error,
+                join_error,
+                idle,
+                guard,
+            };
+            (helpers, cancelled)
+        }
+    }
+}
+
+impl Function {
+    /// What to say of a bad argument: methods count without the object, as Lua does.
+    pub(super) fn bad_argument(&self, slot: i32, problem: &str) -> String {
+        let name = self.name.to_str().unwrap_or("?");
+        match (self.method, slot) {
+            (true, 1) => format!("calling '{name}' on bad self ({problem})"),
+            (true, slot) => format!("bad argument #{} to '{name}' ({problem})", slot - 1),
+            (false, slot) => format!("bad argument #{slot} to '{name}' ({problem})"),
+        }
+    }
+}
+
+/// Sets functions, each with the host and its own description as upvalues, in the table on top. `[-0, +0, m]`
+///
+/// # Safety
+/// As `Library::open`; a table is on top, the host at the absolute index `host`.
+unsafe fn add_functions(
+    l: *mut lua_State,
+    host: c_int,
+    guard: c_int,
+    functions: &'static [Function],
+) {
+    for function in functions {
+        // SAFETY: the caller's promise.
+        unsafe {
+            push_function(l, host, function);
+            if compat::NEEDS_GUARD && function.waits {
+                ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, guard as _);
+                ffi::lua_insert(l, -2);
+                ffi::lua_pushstring(l, function.name.as_ptr());
+                ffi::lua_call(l, 2, 1);
+            }
+            ffi::lua_setfield(l, -2, function.name.as_ptr());
+        }
+    }
+}
+
+/// Pushes one function. `[-0, +1, m]`
+///
+/// # Safety
+/// As `add_functions`.
+unsafe fn push_function(l: *mut lua_State, host: c_int, function: &'static Function) {
+    // SAFETY: the caller's promise; the description is static.
+    unsafe {
+        ffi::lua_pushvalue(l, host);
+        ffi::lua_pushlightuserdata(l, (&raw const *function).cast_mut().cast());
+        ffi::lua_pushcclosure(l, function.entry, 2);
+    }
+}
+
+/// Makes the metatable of a class: `__index` is a table that `pairs` walks. `[-0, +0, m]`
+///
+/// # Safety
+/// As `add_functions`.
+unsafe fn new_metatable(
+    l: *mut lua_State,
+    host: c_int,
+    guard: c_int,
+    class: &ClassDef,
+    counted: bool,
+) -> Metatable {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_createtable(l, 0, 4); // mt
+        ffi::lua_pushstring(l, class.name.as_ptr());
+        ffi::lua_setfield(l, -2, c"__name".as_ptr());
+        ffi::lua_createtable(l, 0, 32); // mt methods
+        add_functions(l, host, guard, class.methods);
+        if counted {
+            ffi::lua_pushstring(l, class.name.as_ptr());
+            ffi::lua_setfield(l, -2, c"class".as_ptr());
+        }
+        ffi::lua_setfield(l, -2, c"__index".as_ptr()); // mt
+        push_function(l, host, class.tostring);
+        ffi::lua_setfield(l, -2, c"__tostring".as_ptr()); // mt
+        if counted {
+            ffi::lua_pushvalue(l, -1);
+            ffi::lua_pushcclosure(l, object::collect, 1);
+            ffi::lua_setfield(l, -2, c"__gc".as_ptr()); // mt
+        }
+        let pointer = ffi::lua_topointer(l, -1);
+        Metatable {
+            reference: ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX),
+            pointer,
+        }
+    }
+}
+
+/// Makes the metatable of sentinels. `[-0, +0, m]`
+///
+/// # Safety
+/// As `add_functions`.
+unsafe fn new_sentinel_metatable(
+    l: *mut lua_State,
+    host: c_int,
+    finalizer: lua_CFunction,
+) -> Metatable {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_createtable(l, 0, 1); // mt
+        ffi::lua_pushvalue(l, host);
+        ffi::lua_pushcclosure(l, finalizer, 1);
+        ffi::lua_setfield(l, -2, c"__gc".as_ptr()); // mt
+        let pointer = ffi::lua_topointer(l, -1);
+        Metatable {
+            reference: ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX),
+            pointer,
+        }
+    }
+}
+
+/// Adds a submodule to the table of coev on top. `[-0, +0, m]`
+///
+/// # Safety
+/// As `add_functions`.
+unsafe fn add_module(
+    l: *mut lua_State,
+    host: c_int,
+    guard: c_int,
+    natives: c_int,
+    module: &'static Module,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_createtable(l, 0, 32); // coev m
+        add_functions(l, host, guard, module.functions);
+        ffi::lua_pushvalue(l, -1); // coev m m
+        ffi::lua_pushvalue(l, -3); // coev m m coev
+        ffi::lua_pushvalue(l, natives); // coev m m coev natives
+        call_source(l, module.source, 3, 0); // coev m
+        ffi::lua_setfield(l, -2, module.name.as_ptr()); // coev
+    }
+}
+
+/// Compiles a source and calls it with the `arguments` values on top. `[-arguments, +results, e]`
+///
+/// # Safety
+/// As `Library::open`.
+unsafe fn call_source(l: *mut lua_State, source: Source, arguments: c_int, results: c_int) {
+    // SAFETY: the caller's promise; the text is static.
+    unsafe {
+        let text = source.text;
+        let status = ffi::luaL_loadbufferx(
+            l,
+            text.as_ptr().cast(),
+            text.len(),
+            source.name.as_ptr(),
+            c"t".as_ptr(),
+        );
+        if status != ffi::LUA_OK {
+            entry::raise_top(l);
+        }
+        ffi::lua_insert(l, -1 - arguments);
+        ffi::lua_call(l, arguments, results);
+    }
+}
+
+/// Puts a submodule of the table on top into `package.loaded`. `[-0, +0, m]`
+///
+/// # Safety
+/// As `Library::open`.
+unsafe fn announce(l: *mut lua_State, module: &Module) {
+    // SAFETY: the caller's promise; `_LOADED` is the registry's name of `package.loaded` in every Lua.
+    unsafe {
+        ffi::lua_getfield(l, ffi::LUA_REGISTRYINDEX, c"_LOADED".as_ptr()); // coev loaded
+        if ffi::lua_type(l, -1) == ffi::LUA_TTABLE {
+            ffi::lua_getfield(l, -2, module.name.as_ptr()); // coev loaded m
+            ffi::lua_setfield(l, -2, module.loaded_as.as_ptr()); // coev loaded
+        }
+        ffi::lua_settop(l, -2); // coev
+    }
+}

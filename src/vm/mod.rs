@@ -1,0 +1,31 @@
+//! The Lua floor: everything that touches the Lua C API. Knows neither the scheduler nor the operating system.
+//!
+//! Two rules make it sound. A Rust function that Lua calls never jumps: it answers an `Outcome`, and the trampoline in
+//! `entry` performs it with nothing alive that has a destructor. And what may raise runs either in the trampoline,
+//! outside `catch_unwind`, or in a protected call.
+
+#![allow(unsafe_code, reason = "this floor is one of the two where it lives")]
+
+mod compat;
+mod coroutine;
+mod ending;
+mod entry;
+mod library;
+mod load;
+mod object;
+mod outcome;
+mod registry;
+mod stack;
+mod state;
+
+pub(crate) use compat::NESTED_WAITS;
+pub(crate) use coroutine::{Coroutine, Resumed};
+pub(crate) use ending::ErrorAt;
+pub(crate) use entry::{Host, of as entry_of};
+pub(crate) use library::{ClassDef, Function, Library, Module, Parts, Source};
+pub(crate) use load::{entry_points, load};
+pub(crate) use object::{Class, Object};
+pub(crate) use outcome::{HeldBytes, Outcome, Outward, Reply, ReplySlot, TaskName, Value};
+pub(crate) use registry::{Ended, Slot};
+pub(crate) use stack::Stack;
+pub(crate) use state::State;

@@ -1,0 +1,248 @@
+//! What a Rust function asks of the trampoline, and the values that it answers with.
+
+use super::object::{Class, Object};
+use super::registry::Slot;
+use std::borrow::Cow;
+use std::cell::UnsafeCell;
+use std::rc::Rc;
+
+/// What the trampoline shall do once the function has returned.
+pub(crate) enum Outcome {
+    /// Return these values to Lua.
+    Reply(Reply),
+    /// Yield, with the arguments kept on the coroutine's stack until the task is resumed.
+    Park,
+    /// Yield the same from a coroutine inside the task's own one: its resumer passes it on outward.
+    PassUp,
+    /// Yield outward what a nested coroutine has passed up; what comes back is returned as it is.
+    Relay(Outward),
+    /// Raise what ends the waits of the task before their time.
+    Alarm,
+    /// Make a coroutine of the function and its arguments, anchor it, and answer the task's handle.
+    Spawn(TaskName),
+    /// The same, and then let the host run until that task has ended.
+    Run(TaskName),
+    /// Raise the error of the ended task whose handle is the first argument.
+    RaiseTaskError,
+    /// Give the handle that is the first argument a finalizer, and return it.
+    Guard,
+}
+
+/// Where a yield goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outward {
+    /// To the scheduler.
+    Scheduler,
+    /// To a coroutine that passes it on.
+    Resumer,
+}
+
+/// A task that has its place in the table: as the registry and as the scheduler name it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TaskName {
+    /// Its place among the anchors and handles.
+    pub(crate) slot: Slot,
+    /// Its name for the scheduler.
+    pub(crate) id: u64,
+}
+
+/// At most three values: no call of coev's answers more, but for the results of a task, which are one `Value`.
+#[derive(Default)]
+pub(crate) struct Reply {
+    /// The values in order; the first `len` count.
+    values: [Value; 3],
+    /// How many there are.
+    len: u8,
+}
+
+/// One value on its way to Lua. What it points to belongs to the runtime, never to a frame that may be jumped over.
+#[derive(Default)]
+pub(crate) enum Value {
+    /// `nil`.
+    #[default]
+    Nil,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// An integer; a float where the Lua has no integers.
+    Integer(i64),
+    /// A number.
+    Number(f64),
+    /// A string that is known when coev is built.
+    Text(&'static str),
+    /// A string in a buffer that stays as it is until the value has been pushed.
+    Held(HeldBytes),
+    /// A string of its own.
+    Bytes(Vec<u8>),
+    /// A new object.
+    Object(Class, Rc<dyn Object>),
+    /// The handle of a live task.
+    Task(TaskName),
+    /// The coroutine stack of a task, as text.
+    Traceback(Slot),
+    /// All that an ended task returned: from the handle that is the first argument.
+    Results,
+    /// Tells the waiting call that it must raise; never seen by a script.
+    Alarm,
+    /// What a join of that task answers: whether it ended well, and then its results, or its error and traceback.
+    Outcome,
+}
+
+/// Bytes that somebody else keeps in place: a Lua string on a parked call's stack, or a buffer of the runtime's.
+#[derive(Clone, Copy)]
+pub(crate) struct HeldBytes {
+    /// The first byte.
+    pointer: *const u8,
+    /// How many bytes.
+    len: usize,
+}
+
+/// Where a reply waits until it is pushed. It belongs to the runtime, so that an error raised while pushing leaks
+/// nothing: the next reply takes the place of the old one.
+#[derive(Default)]
+pub(crate) struct ReplySlot(UnsafeCell<Reply>);
+
+impl Reply {
+    /// No value.
+    pub(crate) fn none() -> Reply {
+        Reply::default()
+    }
+
+    /// One value.
+    pub(crate) fn one(value: impl Into<Value>) -> Reply {
+        Reply {
+            values: [value.into(), Value::Nil, Value::Nil],
+            len: 1,
+        }
+    }
+
+    /// Two values.
+    pub(crate) fn two(first: impl Into<Value>, second: impl Into<Value>) -> Reply {
+        Reply {
+            values: [first.into(), second.into(), Value::Nil],
+            len: 2,
+        }
+    }
+
+    /// Three values.
+    pub(crate) fn three(
+        first: impl Into<Value>,
+        second: impl Into<Value>,
+        third: impl Into<Value>,
+    ) -> Reply {
+        Reply {
+            values: [first.into(), second.into(), third.into()],
+            len: 3,
+        }
+    }
+
+    /// `nil, reason`: the world's failures.
+    pub(crate) fn failure(reason: impl Into<Value>) -> Reply {
+        Reply::two(Value::Nil, reason)
+    }
+
+    /// The values.
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.values[..usize::from(self.len)]
+    }
+}
+
+impl HeldBytes {
+    /// Remembers where `bytes` lie.
+    ///
+    /// The maker promises that they stay there, unchanged, as long as the value is used: they are a Lua string that a
+    /// parked call keeps on its stack, or a buffer that nobody touches before the reply is pushed.
+    pub(crate) fn new(bytes: &[u8]) -> HeldBytes {
+        HeldBytes {
+            pointer: bytes.as_ptr(),
+            len: bytes.len(),
+        }
+    }
+
+    /// The bytes.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        // SAFETY: the promise of whoever called `new`: the bytes stay in place while the value is used.
+        unsafe { std::slice::from_raw_parts(self.pointer, self.len) }
+    }
+}
+
+impl ReplySlot {
+    /// Keeps `reply` until it is pushed; drops the one before it.
+    pub(super) fn set(&self, reply: Reply) {
+        // SAFETY: the universe is single-threaded, and nobody holds a reference into the slot across a call:
+        // `values` lends only to code that pushes, which ends before the next `set`.
+        let before = unsafe { std::mem::replace(&mut *self.0.get(), reply) };
+        drop(before);
+    }
+
+    /// Where the reply lies, for the code that pushes it.
+    pub(super) fn pointer(&self) -> *const Reply {
+        self.0.get()
+    }
+}
+
+impl From<()> for Value {
+    fn from((): ()) -> Value {
+        Value::Nil
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Value {
+        Value::Boolean(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Value {
+        Value::Integer(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Value {
+        Value::Number(value)
+    }
+}
+
+impl From<&'static str> for Value {
+    fn from(value: &'static str) -> Value {
+        Value::Text(value)
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Value {
+        Value::Bytes(value.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Value {
+        Value::Bytes(value)
+    }
+}
+
+impl From<Cow<'static, str>> for Value {
+    fn from(value: Cow<'static, str>) -> Value {
+        match value {
+            Cow::Borrowed(text) => Value::Text(text),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
+impl From<HeldBytes> for Value {
+    fn from(value: HeldBytes) -> Value {
+        Value::Held(value)
+    }
+}
+
+impl Value {
+    /// Can it be pushed without taking memory from Lua?
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(
+            self,
+            Value::Nil | Value::Boolean(_) | Value::Integer(_) | Value::Number(_) | Value::Alarm
+        )
+    }
+}

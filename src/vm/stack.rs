@@ -1,0 +1,249 @@
+//! The arguments of a running call, read without ever raising.
+
+use super::coroutine::Coroutine;
+use super::library::Library;
+use super::object::{self, Class, Object};
+use super::outcome::HeldBytes;
+use super::registry::Handle;
+use super::state::State;
+use crate::error::Fault;
+use mlua::ffi::{self, lua_State};
+use std::any::Any;
+use std::os::raw::c_int;
+use std::rc::Rc;
+
+/// The stack of one call: argument `n` of the function is slot `n`; the object of a method is slot 1.
+pub(crate) struct Stack<'a> {
+    /// The running state.
+    l: *mut lua_State,
+    /// The library, which knows its classes.
+    library: &'a Library,
+}
+
+impl<'a> Stack<'a> {
+    /// # Safety
+    /// `l` is the running state, in a call whose frame outlives the value.
+    pub(super) unsafe fn new(l: *mut lua_State, library: &'a Library) -> Stack<'a> {
+        Stack { l, library }
+    }
+
+    /// The running state.
+    pub(crate) fn state(&self) -> State {
+        // SAFETY: `l` runs as long as `self` lives.
+        unsafe { State::new(self.l) }
+    }
+
+    /// The type of the value at `slot`.
+    fn kind(&self, slot: i32) -> c_int {
+        // SAFETY: `l` is the running state; an index above the top is `none`.
+        unsafe { ffi::lua_type(self.l, slot) }
+    }
+
+    /// The name of the type of the value at `slot`, as Lua's own messages say it.
+    fn kind_name(&self, slot: i32) -> &'static str {
+        match self.kind(slot) {
+            ffi::LUA_TNONE => "no value",
+            ffi::LUA_TNIL => "nil",
+            ffi::LUA_TBOOLEAN => "boolean",
+            ffi::LUA_TNUMBER => "number",
+            ffi::LUA_TSTRING => "string",
+            ffi::LUA_TTABLE => "table",
+            ffi::LUA_TFUNCTION => "function",
+            ffi::LUA_TUSERDATA | ffi::LUA_TLIGHTUSERDATA => "userdata",
+            ffi::LUA_TTHREAD => "thread",
+            _ => "cdata",
+        }
+    }
+
+    /// The fault that says what was expected at `slot`.
+    pub(crate) fn expected(&self, slot: i32, what: &str) -> Fault {
+        Fault::argument(
+            slot,
+            format!("{what} expected, got {}", self.kind_name(slot)),
+        )
+    }
+
+    /// Is there nothing, or nil, at `slot`?
+    pub(crate) fn is_absent(&self, slot: i32) -> bool {
+        self.kind(slot) <= ffi::LUA_TNIL
+    }
+
+    /// Is there a number, or a string that reads as one?
+    pub(crate) fn is_numeric(&self, slot: i32) -> bool {
+        // SAFETY: `l` is the running state; converts nothing in place.
+        unsafe { ffi::lua_isnumber(self.l, slot) != 0 }
+    }
+
+    /// Is there a function?
+    pub(crate) fn function(&self, slot: i32) -> Result<(), Fault> {
+        if self.kind(slot) == ffi::LUA_TFUNCTION {
+            Ok(())
+        } else {
+            Err(self.expected(slot, "function"))
+        }
+    }
+
+    /// A boolean, and nothing that merely counts as one.
+    pub(crate) fn boolean(&self, slot: i32) -> Result<bool, Fault> {
+        if self.kind(slot) != ffi::LUA_TBOOLEAN {
+            return Err(self.expected(slot, "boolean"));
+        }
+        // SAFETY: `l` is the running state.
+        Ok(unsafe { ffi::lua_toboolean(self.l, slot) != 0 })
+    }
+
+    /// A number; a string that reads as one will do, as everywhere in Lua.
+    pub(crate) fn number(&self, slot: i32) -> Result<f64, Fault> {
+        if !self.is_numeric(slot) {
+            return Err(self.expected(slot, "number"));
+        }
+        // SAFETY: `l` is the running state.
+        Ok(unsafe { ffi::lua_tonumber(self.l, slot) })
+    }
+
+    /// A number without a fraction that fits into 53 bits, so that it is the same on every Lua.
+    pub(crate) fn integer(&self, slot: i32) -> Result<i64, Fault> {
+        /// The largest integer up to which every float is exact.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let number = self.number(slot)?;
+        if number.fract() != 0.0 || number.abs() > EXACT {
+            return Err(Fault::argument(
+                slot,
+                "number has no integer representation",
+            ));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "checked one line up")]
+        Ok(number as i64)
+    }
+
+    /// A number without its fraction, as C would convert it; what is out of range becomes the nearest.
+    pub(crate) fn truncated(&self, slot: i32) -> Result<i64, Fault> {
+        #[expect(clippy::cast_possible_truncation, reason = "that is what is asked for")]
+        self.number(slot).map(|number| number as i64)
+    }
+
+    /// Seconds: a number that is not NaN. Negative ones mean what the function says.
+    pub(crate) fn seconds(&self, slot: i32) -> Result<f64, Fault> {
+        let seconds = self.number(slot)?;
+        if seconds.is_nan() {
+            return Err(Fault::argument(slot, "time is not a number"));
+        }
+        Ok(seconds)
+    }
+
+    /// Seconds, or `None` where nothing is given.
+    pub(crate) fn opt_seconds(&self, slot: i32) -> Result<Option<f64>, Fault> {
+        if self.is_absent(slot) {
+            Ok(None)
+        } else {
+            self.seconds(slot).map(Some)
+        }
+    }
+
+    /// The bytes of a string. A number makes the trampoline convert it and call again.
+    pub(crate) fn bytes(&self, slot: i32) -> Result<&'a [u8], Fault> {
+        match self.kind(slot) {
+            ffi::LUA_TSTRING => {
+                let mut len = 0;
+                // SAFETY: a string is at `slot`, so nothing is converted and nothing raises; the string stays on the
+                // stack as long as the call runs.
+                unsafe {
+                    let pointer = ffi::lua_tolstring(self.l, slot, &raw mut len);
+                    Ok(std::slice::from_raw_parts(pointer.cast::<u8>(), len))
+                }
+            }
+            ffi::LUA_TNUMBER => Err(Fault::NumberForString(slot)),
+            _ => Err(self.expected(slot, "string")),
+        }
+    }
+
+    /// The bytes of a string that a parked call keeps on its stack.
+    pub(crate) fn held(&self, slot: i32) -> Result<HeldBytes, Fault> {
+        self.bytes(slot).map(HeldBytes::new)
+    }
+
+    /// A string that is text.
+    pub(crate) fn text(&self, slot: i32) -> Result<&'a str, Fault> {
+        std::str::from_utf8(self.bytes(slot)?)
+            .map_err(|_| Fault::argument(slot, "string is not valid UTF-8"))
+    }
+
+    /// The object at `slot`, which is of one of `classes`; `expected` names them in the fault.
+    pub(crate) fn object<T: Object>(
+        &self,
+        slot: i32,
+        classes: &[Class],
+        expected: &str,
+    ) -> Result<Rc<T>, Fault> {
+        // SAFETY: `l` is the running state; the metatable's address shows that `push` made the userdata, which stays
+        // on the stack during the call.
+        let object = unsafe {
+            let metatable = object::metatable_of(self.l, slot);
+            if metatable.is_null()
+                || !classes
+                    .iter()
+                    .any(|class| self.library.metatable(*class).pointer == metatable)
+            {
+                return Err(self.expected(slot, expected));
+            }
+            object::borrow(self.l, slot)
+        };
+        let Some(object) = object else {
+            return Err(Fault::argument(slot, "the object has been collected"));
+        };
+        let object: Rc<dyn Any> = Rc::clone(object) as Rc<dyn Any>;
+        object
+            .downcast::<T>()
+            .map_err(|_| self.expected(slot, expected))
+    }
+
+    /// The class of the userdata at `slot`, when it is one of `classes`.
+    pub(crate) fn class(&self, slot: i32, classes: &[Class]) -> Option<Class> {
+        // SAFETY: `l` is the running state.
+        let metatable = unsafe { object::metatable_of(self.l, slot) };
+        classes
+            .iter()
+            .copied()
+            .find(|class| self.library.metatable(*class).pointer == metatable)
+    }
+
+    /// The address that tells the value at `slot` from others.
+    pub(crate) fn address(&self, slot: i32) -> usize {
+        // SAFETY: `l` is the running state.
+        unsafe { ffi::lua_topointer(self.l, slot) }.addr()
+    }
+
+    /// Gives the userdata at `slot` another class of the same object.
+    pub(crate) fn set_class(&self, slot: i32, class: Class) {
+        // SAFETY: one of `classes` has been checked at `slot`; the stack has room, and setting an existing metatable
+        // takes no memory where the new one has the same finalizer.
+        unsafe {
+            ffi::lua_rawgeti(
+                self.l,
+                ffi::LUA_REGISTRYINDEX,
+                self.library.metatable(class).reference as _,
+            );
+            ffi::lua_setmetatable(self.l, slot);
+        }
+    }
+
+    /// The coroutine at `slot`, which stays there during the call.
+    pub(crate) fn coroutine(&self, slot: i32) -> Result<Coroutine, Fault> {
+        if self.kind(slot) != ffi::LUA_TTHREAD {
+            return Err(self.expected(slot, "coroutine"));
+        }
+        // SAFETY: a coroutine is at `slot`.
+        Ok(unsafe { Coroutine::new(ffi::lua_tothread(self.l, slot)) })
+    }
+
+    /// The task handle at `slot`.
+    pub(crate) fn handle(&self, slot: i32) -> Result<&'a Handle, Fault> {
+        // SAFETY: the metatable's address shows that it is a handle, which stays on the stack during the call.
+        unsafe {
+            if object::metatable_of(self.l, slot) != self.library.handle_metatable().pointer {
+                return Err(self.expected(slot, "task"));
+            }
+            Ok(&*ffi::lua_touserdata(self.l, slot).cast::<Handle>())
+        }
+    }
+}
