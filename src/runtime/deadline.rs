@@ -1,0 +1,51 @@
+//! Until when a wait may last: seconds become a moment here, once.
+
+use crate::sched::Moment;
+use crate::sys::clock;
+
+/// Until when a wait may last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Deadline {
+    /// For ever.
+    Never,
+    /// Until then.
+    At(Moment),
+    /// No longer than it takes the other ready tasks to have one turn.
+    Now,
+}
+
+impl Deadline {
+    /// The deadline that lies so many seconds ahead; `None` is never, and what is not positive is now.
+    pub(crate) fn after(seconds: Option<f64>) -> Deadline {
+        match seconds {
+            None => Deadline::Never,
+            Some(seconds) if seconds <= 0.0 => Deadline::Now,
+            Some(seconds) => Deadline::At(now().after(nanoseconds(seconds))),
+        }
+    }
+
+    /// The deadline at a point of `coev.now`'s clock.
+    pub(crate) fn at(seconds: f64) -> Deadline {
+        let moment = Moment(nanoseconds(seconds));
+        if moment <= now() {
+            Deadline::Now
+        } else {
+            Deadline::At(moment)
+        }
+    }
+}
+
+/// The moment that it is.
+pub(crate) fn now() -> Moment {
+    Moment(clock::now())
+}
+
+/// Seconds as nanoseconds, rounded up so that no wait is too short; 584 years and more are all the same.
+fn nanoseconds(seconds: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, which is meant"
+    )]
+    return (seconds * 1e9).ceil() as u64;
+}

@@ -1,0 +1,178 @@
+//! How a task ends: what it has deferred is called, its handle learns of it, then its joiners, or else the user.
+
+use super::core::Body;
+use super::{Operation, Phase, Runtime, TaskId};
+use crate::error::Fault;
+use crate::vm::{Coroutine, Ended, ErrorAt, Resumed, State};
+
+impl Runtime {
+    /// The coroutine of a task has returned or failed.
+    pub(super) fn end(
+        &self,
+        state: State,
+        task: TaskId,
+        co: Coroutine,
+        resumed: Resumed,
+    ) -> Result<(), Fault> {
+        let returned = match resumed {
+            Resumed::Returned(count) => Some(count),
+            Resumed::Yielded(_) | Resumed::Failed => None,
+        };
+        let mut core = self.core.borrow_mut();
+        let rarities = core.record(task).rarities.as_ref();
+        let has_defers = rarities.is_some_and(|rarities| rarities.has_defers);
+        drop(core);
+        let in_epilogue = self.in_epilogue(task);
+        match returned {
+            Some(count) if in_epilogue && co.first_is_true(count) => {
+                self.finish(state, task, co, count - 1)
+            }
+            Some(count) if in_epilogue => {
+                return self.fail(state, task, co, ErrorAt::Values(count));
+            }
+            _ if has_defers && self.begin_epilogue(state, task, co, returned, ErrorAt::Top) => {}
+            Some(count) => self.finish(state, task, co, count),
+            None => return self.fail(state, task, co, ErrorAt::Top),
+        }
+        Ok(())
+    }
+
+    /// Has the task come to its end, and calls what it has deferred?
+    pub(super) fn in_epilogue(&self, task: TaskId) -> bool {
+        let mut core = self.core.borrow_mut();
+        core.record(task)
+            .rarities
+            .as_ref()
+            .is_some_and(|rarities| rarities.in_epilogue)
+    }
+
+    /// A task that has been cancelled before its first turn.
+    pub(super) fn end_unstarted(
+        &self,
+        state: State,
+        task: TaskId,
+        co: Coroutine,
+    ) -> Result<(), Fault> {
+        self.fail(state, task, co, ErrorAt::Belongings)
+    }
+
+    /// A task whose coroutine somebody else has resumed cannot go on.
+    pub(super) fn lose(&self, state: State, task: TaskId, co: Coroutine) -> Result<(), Fault> {
+        self.drop_wait(task);
+        let message =
+            c"the coroutine of this task has been resumed by somebody else than the scheduler";
+        self.fail(state, task, co, ErrorAt::Text(message))
+    }
+
+    /// Takes a task back from whatever it waits for.
+    pub(super) fn drop_wait(&self, task: TaskId) {
+        let mut core = self.core.borrow_mut();
+        core.timers.stop(task.index());
+        let ticket = std::mem::take(&mut core.record(task).body.ticket);
+        let operation = core.parked.take(ticket);
+        drop(core);
+        if let Some(mut operation) = operation {
+            operation.withdraw(self, task);
+        }
+    }
+
+    /// Gives a task a new coroutine, which calls what it has deferred; answers whether that could be done.
+    pub(super) fn begin_epilogue(
+        &self,
+        state: State,
+        task: TaskId,
+        co: Coroutine,
+        returned: Option<i32>,
+        error: ErrorAt,
+    ) -> bool {
+        let name = Runtime::name_of(task);
+        let Some((epilogue, count)) =
+            state.begin_epilogue(&self.library, co, name, returned, error)
+        else {
+            return false;
+        };
+        let mut core = self.core.borrow_mut();
+        let record = core.record(task);
+        record.phase = Phase::Ready;
+        record.plain = true;
+        record.body.co = epilogue;
+        record.body.kept = count;
+        let rarities = record.rarities.get_or_insert_default();
+        rarities.has_defers = false;
+        rarities.in_epilogue = true;
+        core.queue.push(task);
+        true
+    }
+
+    /// Lets the registry hold those who wait for the end of a task, before its handle lets go of them.
+    fn tighten_joiners(&self, state: State, task: TaskId) {
+        let mut core = self.core.borrow_mut();
+        let joiners = core
+            .record(task)
+            .rarities
+            .as_ref()
+            .map(|rarities| rarities.joiners.iter().collect::<Vec<_>>());
+        for joiner in joiners.unwrap_or_default() {
+            core.note_loose(joiner);
+        }
+        drop(core);
+        self.tighten_woken(state);
+    }
+
+    /// A join is given up by a cancel when the joined task has ended already: a failure that it would have told of is
+    /// reported to the user instead.
+    pub(super) fn tell_instead(&self, state: State, task: TaskId, operation: &Operation) {
+        let Operation::Join(joined, _) = operation else {
+            return;
+        };
+        let mut core = self.core.borrow_mut();
+        let Body { co, kept, .. } = core.record(task).body;
+        let ended = core.tasks.get(*joined).is_none();
+        drop(core);
+        if ended && !co.is_none() && kept > 0 && state.report_untold(&self.library, co, kept) {
+            self.raising.set(self.raising.get() + 1);
+        }
+    }
+
+    /// A task has returned `count` values.
+    fn finish(&self, state: State, task: TaskId, co: Coroutine, count: i32) {
+        self.tighten_joiners(state, task);
+        state.finish(&self.library, co, Runtime::name_of(task), count);
+        self.core.borrow_mut().remove(task);
+    }
+
+    /// A task has failed or been cancelled.
+    pub(super) fn fail(
+        &self,
+        state: State,
+        task: TaskId,
+        co: Coroutine,
+        error: ErrorAt,
+    ) -> Result<(), Fault> {
+        let mut core = self.core.borrow_mut();
+        let rarities = core.record(task).rarities.as_ref();
+        let cancelled = rarities.is_some_and(|rarities| rarities.scopes.is_cancelled());
+        let adopted =
+            rarities.is_some_and(|rarities| rarities.adopted || !rarities.joiners.is_empty());
+        drop(core);
+        self.tighten_joiners(state, task);
+        let ended = state.fail(&self.library, co, Runtime::name_of(task), error, cancelled);
+
+        let interrupted = state.is_interruption();
+        let is_main = self.main.get() == Some(task);
+        if interrupted {
+            state.merge_failure(&self.library);
+        } else if is_main || adopted || ended == Ended::Cancelled {
+            state.forget_failure();
+        } else if state.report(&self.library) {
+            self.raising.set(self.raising.get() + 1);
+        }
+        self.main_failed.set(self.main_failed.get() || is_main);
+        self.core.borrow_mut().remove(task);
+        if interrupted {
+            Err(Fault::Raised)
+        } else {
+            Ok(())
+        }
+    }
+}

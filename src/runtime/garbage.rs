@@ -1,0 +1,153 @@
+//! Who holds a task: the registry while something outside of Lua can wake it, else what it waits for.
+//!
+//! A task that is woken soon after it was parked never pays for the change: the loop looks through the parked ones
+//! when it has nothing else to do, or when they have become many.
+
+use super::operation::Operation;
+use super::{Phase, Runtime, TaskId};
+use crate::error::Fault;
+use crate::vm::{ErrorAt, State};
+
+impl Runtime {
+    /// Notes a task that has been parked on something of this universe, with nothing else to wake it.
+    pub(super) fn note_inward(&self, task: TaskId) {
+        self.core.borrow_mut().inward.push(task);
+    }
+
+    /// Lets the tasks that have been parked for a whole round, or all when the loop is `idle`, be held by what they
+    /// wait for.
+    pub(super) fn loosen_parked(&self, state: State, idle: bool) {
+        let mut core = self.core.borrow_mut();
+        let old = if idle {
+            core.inward.len()
+        } else {
+            core.inward_before
+        };
+        let candidates: Vec<TaskId> = core.inward.drain(..old).collect();
+        core.inward_before = core.inward.len();
+        drop(core);
+        for task in candidates {
+            if let Some((holder, weak)) = self.holder_of(task) {
+                let (name, holder) = (Runtime::name_of(task), Runtime::name_of(holder));
+                let loose = state.loosen(&self.library, name, holder, weak);
+                let mut core = self.core.borrow_mut();
+                core.record(task).rarities.get_or_insert_default().loose = loose;
+            }
+        }
+    }
+
+    /// What a parked task waits for, when that may hold it; and whether it is weak itself.
+    fn holder_of(&self, task: TaskId) -> Option<(TaskId, bool)> {
+        let mut core = self.core.borrow_mut();
+        let record = core.tasks.get(task)?;
+        let (loose, weak) = record
+            .rarities
+            .as_ref()
+            .map_or((false, false), |rarities| (rarities.loose, rarities.weak));
+        if record.phase != Phase::Parked || loose {
+            return None;
+        }
+        let ticket = record.body.ticket;
+        let holder = match core.parked.get(ticket)? {
+            Operation::Suspend(false) => task,
+            Operation::Join(joined, _) => *joined,
+            _ => return None,
+        };
+        // A weak task is not held by its handle's holders' waiters: whoever joins it stays where it is.
+        let held = core.tasks.get(holder)?;
+        let held_weakly = held.rarities.as_ref().is_some_and(|rarities| rarities.weak);
+        (holder == task || !held_weakly).then_some((holder, weak))
+    }
+
+    /// Notes that loose tasks have been woken, so that the registry holds them before Lua goes on.
+    pub(super) fn note_loose(&self) {
+        if !self.core.borrow().woken_loose.is_empty() {
+            self.has_woken_loose.set(true);
+        }
+    }
+
+    /// Lets the registry hold the loose tasks that have been woken.
+    pub(super) fn tighten_woken(&self, state: State) {
+        self.has_woken_loose.set(false);
+        let woken = std::mem::take(&mut self.core.borrow_mut().woken_loose);
+        for task in woken {
+            let mut core = self.core.borrow_mut();
+            let Some(record) = core.tasks.get(task) else {
+                continue;
+            };
+            record.rarities.get_or_insert_default().loose = false;
+            drop(core);
+            state.tighten(&self.library, Runtime::name_of(task));
+        }
+    }
+
+    /// Have handles been collected, where that matters?
+    pub(super) fn has_dropped(&self) -> bool {
+        !self.dropped.borrow().is_empty()
+    }
+
+    /// Ends the tasks whose handles have been collected: weak ones as if cancelled, those that were garbage with what
+    /// they waited for without a trace.
+    pub(super) fn bury(&self, state: State) -> Result<(), Fault> {
+        let dropped = std::mem::take(&mut *self.dropped.borrow_mut());
+        for task in dropped {
+            let mut core = self.core.borrow_mut();
+            let Some(record) = core.tasks.get(task) else {
+                continue;
+            };
+            let co = record.body.co;
+            let parked = record.phase == Phase::Parked;
+            let Some(rarities) = &mut record.rarities else {
+                continue;
+            };
+            let (weak, loose, defers) = (rarities.weak, rarities.loose, rarities.has_defers);
+            if rarities.in_epilogue || !(weak || (loose && parked)) {
+                continue;
+            }
+            if weak {
+                rarities.scopes.cancel();
+            }
+            drop(core);
+            self.drop_wait(task);
+            let name = Runtime::name_of(task);
+            if !weak {
+                // Whoever joins it is garbage, too: else the handle would have been reachable.
+                state.release(&self.library, name);
+                self.core.borrow_mut().tasks.remove(task);
+            } else if !defers || !self.begin_epilogue(state, task, co, None, ErrorAt::Dropped) {
+                self.fail(state, task, co, ErrorAt::Dropped)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing can happen any more: perhaps all who wait are garbage.
+    pub(super) fn collect(&self, state: State) -> Result<(), Fault> {
+        self.loosen_parked(state, true);
+        state.tidy_up(&self.library, None);
+        self.bury(state)
+    }
+
+    /// Gives back the memory of tables that have become far too large.
+    pub(super) fn shrink(&self, state: State) {
+        let mut core = self.core.borrow_mut();
+        if core.tasks.shrink() {
+            let places = core.tasks.places();
+            drop(core);
+            state.tidy_up(&self.library, Some(places));
+        }
+    }
+
+    /// Lets a task live only as long as its handle; answers whether it is alive.
+    pub(crate) fn weaken(&self, state: State, task: TaskId) -> bool {
+        let mut core = self.core.borrow_mut();
+        let Some(record) = core.tasks.get(task) else {
+            return false;
+        };
+        record.rarities.get_or_insert_default().weak = true;
+        drop(core);
+        // The registry may hold the handle by now, for the sake of those who join: back to the coroutine alone.
+        state.tighten(&self.library, Runtime::name_of(task));
+        true
+    }
+}

@@ -1,0 +1,410 @@
+//! One runtime a Lua universe: the only place where Lua, scheduling and the operating system meet.
+
+mod core;
+mod deadline;
+mod ending;
+mod garbage;
+mod inbox;
+mod interests;
+mod operation;
+mod parked;
+mod scopes;
+pub(crate) mod stream;
+mod turn;
+mod wait;
+
+pub(crate) use crate::sched::{Moment, Phase, TaskId, Verdict};
+pub(crate) use deadline::{Deadline, now};
+pub(crate) use operation::Operation;
+
+use crate::error::Fault;
+use crate::sched::Scopes;
+use crate::vm::{
+    Coroutine, Host, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value,
+};
+use core::{Core, StandIn};
+use interests::{Direction, Key};
+use std::cell::{Cell, RefCell, RefMut};
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use wait::BUDGET;
+
+/// The scheduler, the poller and the timers of one universe.
+pub(crate) struct Runtime {
+    /// What the library keeps in Lua's registry.
+    library: Library,
+    /// Where replies wait to be pushed.
+    reply: ReplySlot,
+    /// What changes at every turn. Never borrowed while Lua runs.
+    core: RefCell<Core>,
+    /// Where reads go, before they become Lua strings.
+    scratch: RefCell<Box<[u8]>>,
+    /// Keys of streams that have been collected since the last turn.
+    departures: Departures,
+    /// Tasks whose handles have been collected, when that matters, since the last turn.
+    dropped: RefCell<Vec<TaskId>>,
+    /// Have tasks been woken that only what they waited for holds?
+    has_woken_loose: Cell<bool>,
+    /// The task that runs, while one does.
+    current: Cell<Option<TaskId>>,
+    /// Its coroutine.
+    coroutine: Cell<Coroutine>,
+    /// The coroutine, at the end of those that pass waits on to that one, from which the task can be parked.
+    innermost: Cell<Coroutine>,
+    /// Did the running task give way by `coev.yield`, rather than yield plainly?
+    gave_way: Cell<bool>,
+    /// May the waits of the running task, or of the main chunk, have to raise?
+    scoped: Cell<bool>,
+    /// The scopes of the code outside of all tasks.
+    outside: RefCell<Scopes>,
+    /// The name of the last scope.
+    serial: Cell<u64>,
+    /// How many errors wait to be raised by `run` or `step`.
+    raising: Cell<usize>,
+    /// How many waits may still be answered at once before the others get a turn.
+    budget: Cell<u32>,
+    /// How many loops are nested: 0 outside all, 1 in `run`, more where waits drive the loop in place.
+    depth: Cell<usize>,
+    /// Shall `run` return after this turn?
+    stopping: Cell<bool>,
+    /// The task whose failure `run` raises itself.
+    main: Cell<Option<TaskId>>,
+    /// Has that task failed?
+    main_failed: Cell<bool>,
+    /// A task without a coroutine, left by a `spawn` for which Lua had no memory: the next one takes it.
+    embryo: Cell<Option<TaskId>>,
+    /// Has the state begun to close?
+    closed: Cell<bool>,
+}
+
+/// Keys whose streams have gone: collected by Lua at a time when the core may not be touched.
+pub(crate) type Departures = Rc<RefCell<Vec<Key>>>;
+
+/// The most that one read takes.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+impl Runtime {
+    /// A runtime with nothing in it.
+    pub(crate) fn new(library: Library) -> Runtime {
+        Runtime {
+            library,
+            reply: ReplySlot::default(),
+            core: RefCell::default(),
+            scratch: RefCell::new(Box::default()),
+            departures: Departures::default(),
+            dropped: RefCell::default(),
+            has_woken_loose: Cell::new(false),
+            current: Cell::new(None),
+            coroutine: Cell::new(Coroutine::NONE),
+            innermost: Cell::new(Coroutine::NONE),
+            gave_way: Cell::new(false),
+            scoped: Cell::new(false),
+            outside: RefCell::default(),
+            serial: Cell::new(0),
+            raising: Cell::new(0),
+            budget: Cell::new(BUDGET),
+            depth: Cell::new(0),
+            stopping: Cell::new(false),
+            main: Cell::new(None),
+            main_failed: Cell::new(false),
+            embryo: Cell::new(None),
+            closed: Cell::new(false),
+        }
+    }
+
+    /// The task that runs.
+    pub(crate) fn current(&self) -> Option<TaskId> {
+        self.current.get()
+    }
+
+    /// Takes a place in the table for a task whose coroutine the trampoline is about to make.
+    pub(crate) fn reserve(&self) -> TaskId {
+        let task = self
+            .embryo
+            .get()
+            .unwrap_or_else(|| self.insert(Phase::Ready));
+        self.embryo.set(Some(task));
+        task
+    }
+
+    /// Puts a record without a coroutine into the table.
+    fn insert(&self, phase: Phase) -> TaskId {
+        self.core.borrow_mut().tasks.insert(phase)
+    }
+
+    /// Makes a parked task ready.
+    pub(crate) fn wake(&self, task: TaskId) {
+        self.core.borrow_mut().wake(task);
+        self.note_loose();
+    }
+
+    /// Where a task is in its life; `None` when it has ended.
+    pub(crate) fn phase(&self, task: TaskId) -> Option<Phase> {
+        self.core
+            .borrow_mut()
+            .tasks
+            .get(task)
+            .map(|record| record.phase)
+    }
+
+    /// Gives a task a name.
+    pub(crate) fn set_name(&self, task: TaskId, name: String) {
+        if let Some(record) = self.core.borrow_mut().tasks.get(task) {
+            record.rarities.get_or_insert_default().name = Some(name);
+        }
+    }
+
+    /// What is said of a task in one word or two.
+    pub(crate) fn label(&self, task: TaskId) -> String {
+        let mut core = self.core.borrow_mut();
+        let name = core
+            .tasks
+            .get(task)
+            .and_then(|record| record.rarities.as_ref()?.name.clone());
+        name.unwrap_or_else(|| format!("task #{}", task.index() + 1))
+    }
+
+    /// What a task waits for, as one line.
+    pub(crate) fn waits_for(&self, task: TaskId) -> String {
+        let mut core = self.core.borrow_mut();
+        let Some(record) = core.tasks.get(task) else {
+            return "nothing".into();
+        };
+        if record.phase != Phase::Parked {
+            return "its turn".into();
+        }
+        let ticket = std::mem::take(&mut record.body.ticket);
+        let Some(operation) = core.parked.take(ticket) else {
+            return "nothing".into();
+        };
+        drop(core);
+        let description = operation.describe(self);
+        let mut core = self.core.borrow_mut();
+        let ticket = core.parked.put(operation);
+        core.record(task).body.ticket = ticket;
+        description
+    }
+
+    /// A task as the Lua floor names it.
+    pub(crate) fn name_of(task: TaskId) -> TaskName {
+        TaskName {
+            slot: Slot(task.index()),
+            id: task.to_bits(),
+        }
+    }
+
+    /// Ends the suspension of a task; answers whether it was suspended, and is not being ended.
+    pub(crate) fn resume(&self, task: TaskId) -> bool {
+        if self.is_scoped(Some(task)) && self.verdict(Some(task)) == Some(Verdict::Cancelled) {
+            return false;
+        }
+        let mut core = self.core.borrow_mut();
+        let owned = |standin: &&StandIn| standin.owner == Some(task);
+        let waiter = core
+            .standins
+            .iter()
+            .rev()
+            .find(owned)
+            .map_or(task, |standin| standin.record);
+        let Some(record) = core.tasks.get(waiter) else {
+            return false;
+        };
+        let ticket = record.body.ticket;
+        let Some(Operation::Suspend(resumed @ false)) = core.parked.get(ticket) else {
+            return false;
+        };
+        *resumed = true;
+        core.wake(waiter);
+        drop(core);
+        self.note_loose();
+        true
+    }
+
+    /// Notes that Lua keeps something for the task; answers the key that it is kept under.
+    pub(crate) fn belongings(&self, task: TaskId) -> Option<i64> {
+        let mut core = self.core.borrow_mut();
+        core.tasks.get(task)?.rarities.get_or_insert_default();
+        Some(i64::from(task.index()) + 1)
+    }
+
+    /// Notes that the running task has functions to be called at its end.
+    pub(crate) fn defer(&self, task: TaskId) {
+        self.core
+            .borrow_mut()
+            .record(task)
+            .rarities
+            .get_or_insert_default()
+            .has_defers = true;
+    }
+
+    /// Notes that somebody else answers for the failure of the task.
+    pub(crate) fn adopt(&self, task: TaskId) {
+        if let Some(record) = self.core.borrow_mut().tasks.get(task) {
+            record.rarities.get_or_insert_default().adopted = true;
+        }
+    }
+
+    /// The task that comes at or after this place in the table.
+    pub(crate) fn task_from(&self, index: u32) -> Option<TaskId> {
+        let core = self.core.borrow();
+        let mut places = (index..core.tasks.places()).filter_map(|index| core.tasks.at(index));
+        let is_task = |task: &TaskId| core.standins.iter().all(|standin| standin.record != *task);
+        places.find(|task| is_task(task) && self.embryo.get() != Some(*task))
+    }
+
+    /// A number about the runtime, for those who watch it.
+    pub(crate) fn statistic(&self, name: &str) -> Value {
+        let core = self.core.borrow();
+        let count = |count: usize| Value::Integer(count.try_into().unwrap_or(i64::MAX));
+        #[expect(clippy::cast_precision_loss, reason = "seconds are for people")]
+        let seconds = |nanoseconds: u64| Value::Number(nanoseconds as f64 / 1e9);
+        match name {
+            "tasks" => {
+                drop(core);
+                count(self.task_count())
+            }
+            "switches" => Value::Integer(core.totals.switches.cast_signed()),
+            "polls" => Value::Integer(core.totals.polls.cast_signed()),
+            "timers" => count(core.timers.len()),
+            "fds" => count(core.interests.len()),
+            "idle" => seconds(core.totals.idle),
+            "busy" => seconds(
+                now()
+                    .since(core.totals.since)
+                    .saturating_sub(core.totals.idle),
+            ),
+            _ => Value::Nil,
+        }
+    }
+
+    /// Lets `run` return after this turn.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(self.depth.get() > 0);
+    }
+
+    /// Is a loop running?
+    pub(crate) fn is_driven(&self) -> bool {
+        self.depth.get() > 0
+    }
+
+    /// How many tasks have not ended.
+    pub(crate) fn task_count(&self) -> usize {
+        let core = self.core.borrow();
+        core.tasks.len() - core.standins.len() - usize::from(self.embryo.get().is_some())
+    }
+
+    /// Where reads go. Nobody keeps it across a call into Lua.
+    pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
+        let mut scratch = self.scratch.borrow_mut();
+        if scratch.is_empty() {
+            *scratch = vec![0; SCRATCH_BYTES].into_boxed_slice();
+        }
+        scratch
+    }
+
+    /// Where streams leave their keys when they are collected.
+    pub(crate) fn departures(&self) -> Departures {
+        Rc::clone(&self.departures)
+    }
+
+    /// Lets the poller watch a descriptor.
+    pub(crate) fn add_interest(&self, fd: RawFd, direction: Direction) -> io::Result<Key> {
+        let mut core = self.core.borrow_mut();
+        let key = core.interests.insert(direction);
+        if let Err(error) = core
+            .poller()
+            .and_then(|poller| poller.add(fd, key.to_bits()))
+        {
+            core.interests.remove(key);
+            return Err(error);
+        }
+        Ok(key)
+    }
+
+    /// Forgets a descriptor that is about to be closed, and wakes who waited for it.
+    pub(crate) fn forget_interest(&self, key: Key) {
+        let mut core = self.core.borrow_mut();
+        for task in core.interests.remove(key).into_iter().flatten() {
+            core.wake(task);
+        }
+    }
+
+    /// Does `work` in a thread of its own and then wakes `task`.
+    pub(crate) fn start_thread(
+        &self,
+        task: TaskId,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        let mut core = self.core.borrow_mut();
+        let sender = core.inbox()?.sender();
+        let body = move || {
+            work();
+            sender.wake(task);
+        };
+        std::thread::Builder::new()
+            .name("coev names".into())
+            .spawn(body)?;
+        core.owed += 1;
+        Ok(())
+    }
+}
+
+impl Host for Runtime {
+    fn library(&self) -> &Library {
+        &self.library
+    }
+
+    fn reply(&self) -> &ReplySlot {
+        &self.reply
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    fn close(&self) {
+        self.closed.set(true);
+        let core = self.core.take();
+        drop(core);
+        self.scratch.take();
+        self.departures.take();
+    }
+
+    fn dropped(&self, id: u64) {
+        self.dropped.borrow_mut().push(TaskId::from_bits(id));
+    }
+
+    fn has_woken_loose(&self) -> bool {
+        self.has_woken_loose.get()
+    }
+
+    fn tighten(&self, state: State) {
+        self.tighten_woken(state);
+    }
+
+    fn spawned(&self, id: u64, co: Coroutine, arguments: i32) {
+        let mut core = self.core.borrow_mut();
+        let task = TaskId::from_bits(id);
+        self.embryo.set(None);
+        if let Some(record) = core.tasks.get(task) {
+            record.body.co = co;
+            record.body.kept = arguments;
+            core.queue.push(task);
+        }
+    }
+
+    fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault> {
+        let main = TaskId::from_bits(id);
+        self.main.set(Some(main));
+        self.main_failed.set(false);
+        let result = self.drive(stack.state(), turn::Goal::End(Some(main)));
+        self.main.set(None);
+        let outcome = result?;
+        Ok(if self.main_failed.get() {
+            Outcome::RaiseTaskError
+        } else {
+            outcome
+        })
+    }
+}

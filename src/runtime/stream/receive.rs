@@ -1,0 +1,295 @@
+//! Reading from a stream: a line, a number of bytes, or all until the end.
+
+use super::Stream;
+use crate::runtime::Runtime;
+use crate::runtime::interests::Direction;
+use crate::runtime::operation::Poll;
+use crate::sched::TaskId;
+use crate::sys::failure;
+use crate::vm::{HeldBytes, Reply, Value};
+use std::borrow::Cow;
+use std::io;
+use std::rc::Rc;
+
+/// What shall be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pattern {
+    /// Up to the next line feed, which is dropped, as every carriage return is.
+    Line,
+    /// Until the peer has closed.
+    All,
+    /// So many bytes, the prefix among them.
+    Count(usize),
+}
+
+/// A reading call.
+pub(crate) struct Receive {
+    /// The stream.
+    pub(crate) stream: Rc<Stream>,
+    /// What shall be read.
+    pub(crate) pattern: Pattern,
+    /// What the answer begins with; empty, or a string that the parked call holds.
+    pub(crate) prefix: HeldBytes,
+    /// How many of the unread bytes are known to hold no line feed.
+    scanned: usize,
+}
+
+/// How a read from the socket went.
+enum Read {
+    /// So many bytes lie in the scratch buffer.
+    Got(usize),
+    /// There is nothing yet.
+    WouldBlock,
+    /// The peer has closed, or the stream has been.
+    Closed,
+    /// The system says no.
+    Failed(Cow<'static, str>),
+}
+
+/// Reads from one stream in one turn of its task, so that a fast peer cannot starve the round.
+const READS_A_TURN: usize = 16;
+
+impl Receive {
+    /// A reading call.
+    pub(crate) fn new(stream: Rc<Stream>, pattern: Pattern, prefix: HeldBytes) -> Receive {
+        Receive {
+            stream,
+            pattern,
+            prefix,
+            scanned: 0,
+        }
+    }
+
+    /// Tries to get what is asked for.
+    pub(crate) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
+        if !self.stream.enter(Direction::Read, task) {
+            return Poll::Pending;
+        }
+        let Some(reply) = self.advance(runtime, task) else {
+            return Poll::Pending;
+        };
+        self.stream.leave(runtime, Direction::Read, task);
+        Poll::Ready(reply)
+    }
+
+    /// Reads until there is an answer, or nothing more to read for now.
+    fn advance(&mut self, runtime: &Runtime, task: TaskId) -> Option<Reply> {
+        if let Some(reply) = self.answer_from_input(runtime) {
+            return Some(reply);
+        }
+        for _ in 0..READS_A_TURN {
+            match self.read(runtime) {
+                Read::Got(count) => {
+                    if let Some(reply) = self.answer_from_scratch(runtime, count) {
+                        return Some(reply);
+                    }
+                }
+                Read::WouldBlock => return self.watch(runtime, task),
+                Read::Closed => return Some(self.at_end()),
+                Read::Failed(reason) => return Some(self.cut_short(reason)),
+            }
+        }
+        runtime.wake(task);
+        None
+    }
+
+    /// Waits for the next edge.
+    fn watch(&mut self, runtime: &Runtime, task: TaskId) -> Option<Reply> {
+        let watched = self.stream.watch(runtime, Direction::Read, task);
+        watched
+            .err()
+            .map(|error| self.cut_short(failure::word(&error)))
+    }
+
+    /// Reads into the scratch buffer. Less than asked for means that there is no more: the next edge will tell.
+    fn read(&self, runtime: &Runtime) -> Read {
+        let Some(socket) = self.stream.socket() else {
+            return Read::Closed;
+        };
+        if !self.stream.is_ready(runtime, Direction::Read) {
+            return Read::WouldBlock;
+        }
+        let mut scratch = runtime.scratch();
+        match socket.read(&mut scratch) {
+            Ok(0) => Read::Closed,
+            Ok(count) => {
+                if count < scratch.len() {
+                    self.stream.blocks(runtime, Direction::Read);
+                }
+                Read::Got(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.stream.blocks(runtime, Direction::Read);
+                Read::WouldBlock
+            }
+            Err(error) => match failure::word(&error) {
+                Cow::Borrowed("closed") => Read::Closed,
+                word => Read::Failed(word),
+            },
+        }
+    }
+
+    /// How many of `bytes` the answer takes, and how many of these are shown; `None` when there are too few.
+    fn measure(&mut self, bytes: &[u8]) -> Option<(usize, usize)> {
+        match self.pattern {
+            Pattern::Line => match memchr::memchr(b'\n', &bytes[self.scanned..]) {
+                Some(place) => Some((self.scanned + place + 1, self.scanned + place)),
+                None => {
+                    self.scanned = bytes.len();
+                    None
+                }
+            },
+            Pattern::All => None,
+            Pattern::Count(count) => {
+                let prefix = self.prefix.as_slice().len();
+                if prefix > 0 && count <= prefix {
+                    return Some((0, 0));
+                }
+                let missing = count - prefix;
+                // LuaSocket waits for a byte even when none is asked for.
+                (bytes.len() >= missing.max(1)).then_some((missing, missing))
+            }
+        }
+    }
+
+    /// The answer, when the unread input has it.
+    fn answer_from_input(&mut self, runtime: &Runtime) -> Option<Reply> {
+        let stream = Rc::clone(&self.stream);
+        let mut input = stream.input.borrow_mut();
+        let (taken, shown) = self.measure(input.unread())?;
+        let reply = self.reply_with(runtime, &input.unread()[..shown]);
+        input.consume(taken);
+        Some(reply)
+    }
+
+    /// The answer, when `count` new bytes in the scratch buffer complete it; else they join the unread input.
+    fn answer_from_scratch(&mut self, runtime: &Runtime, count: usize) -> Option<Reply> {
+        let stream = Rc::clone(&self.stream);
+        let mut input = stream.input.borrow_mut();
+        let mut scratch = runtime.scratch();
+        if !input.unread().is_empty() {
+            input.append(&scratch[..count]);
+            drop((input, scratch));
+            return self.answer_from_input(runtime);
+        }
+        let Some((taken, shown)) = self.measure(&scratch[..count]) else {
+            input.append(&scratch[..count]);
+            return None;
+        };
+        input.append(&scratch[taken..count]);
+        if !self.prefix.as_slice().is_empty() {
+            let bytes = scratch[..shown].to_vec();
+            return Some(success(self.joined(&bytes)));
+        }
+        let shown = if self.pattern == Pattern::Line {
+            drop_returns(&mut scratch[..shown])
+        } else {
+            shown
+        };
+        Some(success(HeldBytes::new(&scratch[..shown])))
+    }
+
+    /// An answer made of input bytes: through the scratch buffer where they fit, which takes no memory.
+    fn reply_with(&self, runtime: &Runtime, bytes: &[u8]) -> Reply {
+        let mut scratch = runtime.scratch();
+        if !self.prefix.as_slice().is_empty() || bytes.len() > scratch.len() {
+            return success(self.joined(bytes));
+        }
+        let part = &mut scratch[..bytes.len()];
+        part.copy_from_slice(bytes);
+        let shown = if self.pattern == Pattern::Line {
+            drop_returns(part)
+        } else {
+            bytes.len()
+        };
+        success(HeldBytes::new(&scratch[..shown]))
+    }
+
+    /// The prefix and the bytes as the pattern shows them.
+    fn joined(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut joined = self.prefix.as_slice().to_vec();
+        let start = joined.len();
+        joined.extend_from_slice(bytes);
+        if self.pattern == Pattern::Line {
+            let shown = drop_returns(&mut joined[start..]);
+            joined.truncate(start + shown);
+        }
+        joined
+    }
+
+    /// What the end of the stream means: all that was asked for, or that it is closed too early.
+    fn at_end(&mut self) -> Reply {
+        if self.pattern == Pattern::All
+            && !self.stream.is_closed()
+            && !self.stream.input.borrow().unread().is_empty()
+        {
+            let bytes = self.stream.input.borrow_mut().take();
+            return success(if self.prefix.as_slice().is_empty() {
+                bytes
+            } else {
+                self.joined(&bytes)
+            });
+        }
+        self.cut_short("closed")
+    }
+
+    /// What the call returns when its time is over. What has been read belongs to whoever is reading: a call that
+    /// is still in the queue has nothing but its prefix.
+    pub(crate) fn expired(&self, task: TaskId) -> Reply {
+        if self.stream.is_inside(Direction::Read, task) {
+            return self.cut_short("timeout");
+        }
+        Reply::three(Value::Nil, "timeout", self.prefix)
+    }
+
+    /// `nil`, the reason, and what has been read so far.
+    pub(crate) fn cut_short(&self, reason: impl Into<Value>) -> Reply {
+        let bytes = self.stream.input.borrow_mut().take();
+        Reply::three(Value::Nil, reason, self.joined(&bytes))
+    }
+
+    /// The task waits no more.
+    pub(crate) fn withdraw(&self, runtime: &Runtime, task: TaskId) {
+        self.stream.withdraw(runtime, Direction::Read, task);
+    }
+}
+
+/// LuaSocket answers three values for success, too.
+fn success(bytes: impl Into<Value>) -> Reply {
+    Reply::three(bytes, Value::Nil, Value::Nil)
+}
+
+/// Moves the bytes together that are no carriage returns; answers how many these are.
+fn drop_returns(bytes: &mut [u8]) -> usize {
+    let Some(first) = memchr::memchr(b'\r', bytes) else {
+        return bytes.len();
+    };
+    let mut kept = first;
+    for place in first..bytes.len() {
+        if bytes[place] != b'\r' {
+            bytes[kept] = bytes[place];
+            kept += 1;
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::drop_returns;
+
+    #[test]
+    fn every_carriage_return_is_dropped() {
+        for (given, expected) in [
+            ("", ""),
+            ("a", "a"),
+            ("\r", ""),
+            ("a\rb\r", "ab"),
+            ("\r\rxy\rz", "xyz"),
+        ] {
+            let mut bytes = given.as_bytes().to_vec();
+            let kept = drop_returns(&mut bytes);
+            assert_eq!(&bytes[..kept], expected.as_bytes());
+        }
+    }
+}

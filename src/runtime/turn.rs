@@ -1,0 +1,439 @@
+//! The loop: one turn is a round of the ready tasks, then timers and I/O.
+
+use super::operation::Poll;
+use super::wait::BUDGET;
+use super::{Runtime, now};
+use crate::error::Fault;
+use crate::sched::{Moment, Phase, TaskId, Verdict};
+use crate::sys::failure;
+use crate::vm::{Coroutine, NESTED_WAITS, Outcome, Reply, Resumed, State, Value};
+use std::fmt::Write as _;
+
+/// What a loop runs for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// Until this task, if any, and all others have ended; until the task has failed; or until `stop`.
+    End(Option<TaskId>),
+    /// Until this stand-in has its reply.
+    Reply(TaskId),
+    /// One turn, with a poll until then at most; `None` is without end.
+    Turn(Option<Moment>),
+}
+
+/// What a task finds at its turn when it has been waiting.
+enum Arrival {
+    /// So many values on its coroutine, to be resumed with.
+    Resume(i32),
+    /// Nothing yet: it goes on waiting.
+    NotYet,
+    /// The answer that the loop runs for.
+    Goal(Outcome),
+}
+
+/// What is known of a task at its turn before it is looked at.
+#[derive(Clone, Copy)]
+struct Station {
+    /// Its coroutine; none for a stand-in.
+    co: Coroutine,
+    /// Does it wait for an operation?
+    waits: bool,
+    /// Is its coroutine not where it was left?
+    astray: bool,
+}
+
+/// Keeps account of one nested loop, also when a panic ends it.
+struct Nest<'a> {
+    /// The runtime.
+    runtime: &'a Runtime,
+    /// The task that was running outside.
+    task: Option<TaskId>,
+    /// Its coroutine.
+    coroutine: Coroutine,
+    /// The coroutine from which it could be parked.
+    innermost: Coroutine,
+}
+
+/// Switches after which timers and I/O are looked at, however many tasks are ready.
+const SWITCHES_A_LOOK: u32 = 64;
+
+impl Runtime {
+    /// Runs the loop until the goal is reached. Nests: a wait that cannot park its task drives the loop in place.
+    pub(super) fn drive(&self, state: State, goal: Goal) -> Result<Outcome, Fault> {
+        if self.depth.get() > NESTED_WAITS {
+            return Err(Fault::misuse(format!(
+                "too many waits ({NESTED_WAITS}) inside one another, each in a place that cannot yield: use coev.pcall, \
+                 coev.coroutine or coev.patch, or wait outside of such places"
+            )));
+        }
+        let _nest = Nest::enter(self);
+        state.prepare_in_place(&self.library);
+        let mut collected = false;
+        loop {
+            if let Some(outcome) = self.round(state, goal)? {
+                return Ok(outcome);
+            }
+            if self.raising.get() > 0 && !matches!(goal, Goal::Reply(_)) {
+                self.raising.set(self.raising.get() - 1);
+                state.push_next_error(&self.library);
+                return Err(Fault::Raised);
+            }
+            if let Some(reply) = self.reached(goal) {
+                return Ok(Outcome::Reply(reply));
+            }
+            if self.core.borrow().queue.is_empty() {
+                match self.patience(goal) {
+                    Some(until) => self.look_outside(state, Some(until))?,
+                    None if collected => return Err(Fault::misuse(self.deadlock())),
+                    None => {
+                        collected = true;
+                        self.collect(state)?;
+                        continue;
+                    }
+                }
+            } else if let Goal::Turn(_) = goal {
+                self.look_outside(state, None)?;
+            }
+            collected = false;
+            if let Goal::Turn(_) = goal {
+                return Ok(Outcome::Reply(Reply::none()));
+            }
+        }
+    }
+
+    /// Runs one turn, which may wait until then for something to happen.
+    pub(crate) fn turn(&self, state: State, until: Option<Moment>) -> Result<(), Fault> {
+        self.drive(state, Goal::Turn(until)).map(drop)
+    }
+
+    /// Runs the loop until all tasks have ended.
+    pub(crate) fn run_all(&self, state: State) -> Result<Outcome, Fault> {
+        self.drive(state, Goal::End(None))
+    }
+
+    /// Every task that is ready now runs once.
+    fn round(&self, state: State, goal: Goal) -> Result<Option<Outcome>, Fault> {
+        if self.has_dropped() {
+            self.bury(state)?;
+        }
+        let mut core = self.core.borrow_mut();
+        core.queue.begin_round();
+        while let Some(task) = core.queue.pop() {
+            let Some(record) = core.tasks.get(task) else {
+                continue;
+            };
+            record.phase = Phase::Running;
+            let (co, mut count) = (record.body.co, record.body.kept);
+            let rare = record.rarities.is_some();
+            let waits = record.body.ticket.is_some();
+            let astray = !co.is_none() && !co.is_suspended(count);
+            if waits || rare || astray {
+                drop(core);
+                let arrival = self.arrive(state, goal, task, Station { co, waits, astray })?;
+                core = self.core.borrow_mut();
+                match arrival {
+                    Arrival::Resume(values) => count = values,
+                    Arrival::NotYet => continue,
+                    Arrival::Goal(outcome) => return Ok(Some(outcome)),
+                }
+            }
+            core.switches += 1;
+            drop(core);
+
+            let resumed = self.switch_to(state, task, co, count);
+
+            core = self.core.borrow_mut();
+            match resumed {
+                Resumed::Yielded(values) => core.yielded(task, co, values, !self.gave_way.take()),
+                Resumed::Returned(_) | Resumed::Failed => {
+                    drop(core);
+                    self.end(state, task, co, resumed)?;
+                    core = self.core.borrow_mut();
+                }
+            }
+            if core.switches >= SWITCHES_A_LOOK {
+                drop(core);
+                self.look_outside(state, None)?;
+                core = self.core.borrow_mut();
+            }
+        }
+        let inward = !core.inward.is_empty();
+        drop(core);
+        if inward {
+            self.loosen_parked(state, false);
+        }
+        Ok(None)
+    }
+
+    /// Resumes a task with `count` values on its coroutine.
+    #[inline(always)]
+    fn switch_to(&self, state: State, task: TaskId, co: Coroutine, count: i32) -> Resumed {
+        self.current.set(Some(task));
+        self.coroutine.set(co);
+        self.innermost.set(co);
+        self.budget.set(BUDGET);
+        let resumed = co.resume(state, count);
+        // Without a current task its coroutines are not looked at.
+        self.current.set(None);
+        self.scoped.set(false);
+        resumed
+    }
+
+    /// What a task finds at its turn, when more is to be looked at than that it may go on.
+    fn arrive(
+        &self,
+        state: State,
+        goal: Goal,
+        task: TaskId,
+        station: Station,
+    ) -> Result<Arrival, Fault> {
+        let Station { co, waits, astray } = station;
+        if self.has_dropped() {
+            self.bury(state)?;
+            if self
+                .core
+                .borrow_mut()
+                .tasks
+                .get(task)
+                .is_none_or(|record| record.phase != Phase::Running)
+            {
+                return Ok(Arrival::NotYet);
+            }
+        }
+        if astray {
+            self.lose(state, task, co)?;
+            return Ok(Arrival::NotYet);
+        }
+        if co.is_none() && goal != Goal::Reply(task) {
+            let mut core = self.core.borrow_mut();
+            core.aside.push(task);
+            core.record(task).phase = Phase::Ready;
+            return Ok(Arrival::NotYet);
+        }
+        let owner = self.core.borrow().owner_of(task);
+        let scoped = self.is_scoped(owner);
+        self.scoped.set(scoped);
+        let verdict = if scoped { self.verdict(owner) } else { None };
+        let cancelled = verdict == Some(Verdict::Cancelled);
+        if cancelled && !waits && !co.has_started() && !self.in_epilogue(task) {
+            self.end_unstarted(state, task, co)?;
+            return Ok(Arrival::NotYet);
+        }
+        if !waits {
+            let mut core = self.core.borrow_mut();
+            let record = core.record(task);
+            let kept = std::mem::take(&mut record.body.kept);
+            let raises = verdict.is_some() && !record.plain;
+            return Ok(Arrival::Resume(if raises { co.alarm(kept) } else { kept }));
+        }
+        match self.look_again(state, task, owner, cancelled) {
+            Some(outcome) if co.is_none() => Ok(Arrival::Goal(outcome)),
+            Some(outcome) => self.deliver(state, task, co, outcome),
+            None => Ok(Arrival::NotYet),
+        }
+    }
+
+    /// Polls what a task waits for; answers how the wait ends, or parks the task again.
+    ///
+    /// A cancel ends it before anything else, and what had been handed over is passed on. Where a wake-up and a
+    /// deadline have both come, the wake-up wins.
+    fn look_again(
+        &self,
+        state: State,
+        task: TaskId,
+        owner: Option<TaskId>,
+        cancelled: bool,
+    ) -> Option<Outcome> {
+        let mut core = self.core.borrow_mut();
+        let record = core.record(task);
+        record.woken = false;
+        let due = record.due;
+        let ticket = std::mem::take(&mut record.body.ticket);
+        let taken = core.parked.take(ticket);
+        let mut operation = taken.expect("only a task with an operation is polled");
+        drop(core);
+
+        let outcome = if cancelled {
+            operation.withdraw(self, task);
+            self.tell_instead(state, task, &operation);
+            Outcome::Alarm
+        } else {
+            match operation.poll(self, task) {
+                Poll::Ready(reply) => Outcome::Reply(reply),
+                Poll::Pending if due && self.is_own_deadline(task, owner) => {
+                    Outcome::Reply(operation.expire(self, task))
+                }
+                Poll::Pending if self.scoped.get() && self.verdict(owner).is_some() => {
+                    operation.withdraw(self, task);
+                    Outcome::Alarm
+                }
+                Poll::Pending => {
+                    let mut core = self.core.borrow_mut();
+                    let ticket = core.parked.put(operation);
+                    let record = core.record(task);
+                    record.body.ticket = ticket;
+                    record.phase = if record.woken {
+                        Phase::Ready
+                    } else {
+                        Phase::Parked
+                    };
+                    if record.phase == Phase::Ready {
+                        core.queue.push(task);
+                    }
+                    return None;
+                }
+            }
+        };
+        let mut core = self.core.borrow_mut();
+        core.timers.stop(task.index());
+        core.record(task).due = false;
+        Some(outcome)
+    }
+
+    /// Puts the end of a wait onto the coroutine that is about to be resumed.
+    fn deliver(
+        &self,
+        state: State,
+        task: TaskId,
+        co: Coroutine,
+        outcome: Outcome,
+    ) -> Result<Arrival, Fault> {
+        let kept = std::mem::take(&mut self.core.borrow_mut().record(task).body.kept);
+        let Outcome::Reply(reply) = outcome else {
+            return Ok(Arrival::Resume(co.alarm(kept)));
+        };
+        let delivered = state.deliver(&self.library, &self.reply, co, kept, reply);
+        delivered.map(Arrival::Resume).inspect_err(|_| {
+            // Lua has no memory for the reply: the call returns nothing, and the loop says why.
+            co.forget(kept);
+            let mut core = self.core.borrow_mut();
+            core.record(task).phase = Phase::Ready;
+            core.queue.push(task);
+        })
+    }
+
+    /// Has the loop reached its goal at the end of a turn?
+    fn reached(&self, goal: Goal) -> Option<Reply> {
+        let Goal::End(main) = goal else { return None };
+        let results = || {
+            if main.is_some() {
+                Reply::one(Value::Results)
+            } else {
+                Reply::none()
+            }
+        };
+        if self.main_failed.get() && main.is_some() {
+            return Some(Reply::none());
+        }
+        if self.stopping.take() {
+            let ended = main.is_none_or(|main| self.core.borrow_mut().tasks.get(main).is_none());
+            return Some(if ended {
+                results()
+            } else {
+                Reply::failure("stopped")
+            });
+        }
+        (self.task_count() == 0).then(results)
+    }
+
+    /// Until when to wait when nobody is ready; `None` when nothing can happen any more.
+    fn patience(&self, goal: Goal) -> Option<Option<Moment>> {
+        let core = self.core.borrow();
+        let next = core.timers.next();
+        let until = match goal {
+            Goal::Turn(Some(until)) => Some(next.map_or(until, |next| next.min(until))),
+            _ => next,
+        };
+        (until.is_some() || core.interests.has_waiters() || core.owed > 0).then_some(until)
+    }
+
+    /// The report of a deadlock: who waits, for what and where.
+    fn deadlock(&self) -> String {
+        let core = self.core.borrow();
+        let parked = core
+            .tasks
+            .iter()
+            .filter(|(_, record)| record.phase == Phase::Parked);
+        let waiting: Vec<(TaskId, Coroutine)> = parked
+            .map(|(task, record)| (task, record.body.co))
+            .filter(|(_, co)| !co.is_none())
+            .collect();
+        drop(core);
+        let mut report = format!("deadlock: {} tasks wait for ever", waiting.len());
+        for (task, co) in waiting {
+            let place = co
+                .place()
+                .map_or_else(String::new, |place| format!(", at {place}"));
+            let _ = write!(
+                report,
+                "\n  {}: {}{place}",
+                self.label(task),
+                self.waits_for(task)
+            );
+        }
+        report
+    }
+
+    /// Fires the timers that are due and takes in what the system and other threads have; then lets a hook that was
+    /// set from outside (Ctrl-C) have its chance. With `until`, waits for something to happen, at most until then.
+    fn look_outside(&self, state: State, until: Option<Option<Moment>>) -> Result<(), Fault> {
+        if until.is_some() {
+            self.loosen_parked(state, true);
+            self.shrink(state);
+        }
+        let mut core = self.core.borrow_mut();
+        core.totals.switches += u64::from(std::mem::take(&mut core.switches));
+        for key in self.departures.borrow_mut().drain(..) {
+            core.interests.remove(key);
+        }
+        core.fire_timers();
+        let wait = match until {
+            Some(until) if core.queue.is_empty() => until.map(|until| until.since(now())),
+            _ => Some(0),
+        };
+        let polled = if wait == Some(0) && core.interests.is_empty() && core.owed == 0 {
+            Ok(())
+        } else {
+            core.poll(wait)
+        };
+        if wait != Some(0) {
+            core.fire_timers();
+        }
+        drop(core);
+        self.tighten_woken(state);
+        self.bury(state)?;
+        polled.map_err(|error| {
+            Fault::misuse(format!("the poller fails: {}", failure::word(&error)))
+        })?;
+        state.run_pending_hook(&self.library)
+    }
+}
+
+impl<'a> Nest<'a> {
+    /// One loop more: until it ends, no task of the outer ones runs.
+    fn enter(runtime: &'a Runtime) -> Nest<'a> {
+        runtime.depth.set(runtime.depth.get() + 1);
+        Nest {
+            runtime,
+            task: runtime.current.take(),
+            coroutine: runtime.coroutine.replace(Coroutine::NONE),
+            innermost: runtime.innermost.replace(Coroutine::NONE),
+        }
+    }
+}
+
+impl Drop for Nest<'_> {
+    fn drop(&mut self) {
+        let runtime = self.runtime;
+        runtime.depth.set(runtime.depth.get() - 1);
+        runtime.current.set(self.task);
+        runtime.coroutine.set(self.coroutine);
+        runtime.innermost.set(self.innermost);
+        runtime.budget.set(BUDGET);
+
+        // Stand-ins of outer loops that were woken meanwhile are polled there.
+        let mut core = runtime.core.borrow_mut();
+        for task in std::mem::take(&mut core.aside) {
+            core.queue.push(task);
+        }
+    }
+}
