@@ -1,0 +1,82 @@
+//! What Lua sees: one file a noun. Each function reads its arguments, makes an operation, and answers an `Outcome`.
+
+mod natives;
+mod scheduler;
+mod socket;
+mod task;
+
+use crate::runtime::Runtime;
+use crate::vm::{Library, Module, Parts, Source};
+
+/// Describes a function for Lua: its name there and the Rust function.
+macro_rules! function {
+    ($name:literal, $body:expr) => {
+        crate::api::describe!($name, $body, method: false, waits: false)
+    };
+    (waits $name:literal, $body:expr) => {
+        crate::api::describe!($name, $body, method: false, waits: true)
+    };
+}
+
+/// Describes a method for Lua: its first argument is the object before the colon.
+macro_rules! method {
+    ($name:literal, $body:expr) => {
+        crate::api::describe!($name, $body, method: true, waits: false)
+    };
+    (waits $name:literal, $body:expr) => {
+        crate::api::describe!($name, $body, method: true, waits: true)
+    };
+}
+
+/// What `function` and `method` have in common.
+macro_rules! describe {
+    ($name:literal, $body:expr, method: $method:literal, waits: $waits:literal) => {
+        crate::vm::Function {
+            name: $name,
+            method: $method,
+            waits: $waits,
+            entry: crate::vm::entry_of::<crate::runtime::Runtime, _>($body),
+        }
+    };
+}
+
+pub(crate) use {describe, function, method};
+
+/// Everything that is set up when the library is loaded.
+pub(crate) static PARTS: Parts = Parts {
+    functions: scheduler::FUNCTIONS,
+    task: task::CLASS,
+    classes: socket::CLASSES,
+    modules: &[socket::MODULE, SUPERVISOR],
+    natives: natives::FUNCTIONS,
+    helpers: Source {
+        name: c"=coev",
+        text: include_str!("helpers.lua"),
+    },
+    sources: &[
+        Source {
+            name: c"=coev",
+            text: include_str!("task.lua"),
+        },
+        Source {
+            name: c"=coev.coroutine",
+            text: include_str!("coroutine.lua"),
+        },
+    ],
+};
+
+/// `coev.supervisor`, which is Lua over tasks.
+const SUPERVISOR: Module = Module {
+    name: c"supervisor",
+    loaded_as: c"coev.supervisor",
+    functions: &[],
+    source: Source {
+        name: c"=coev.supervisor",
+        text: include_str!("supervisor.lua"),
+    },
+};
+
+/// Starts the runtime of a universe.
+pub(crate) fn start(library: Library) -> Runtime {
+    Runtime::new(library)
+}

@@ -1,0 +1,237 @@
+//! The functions of `coev.socket`.
+
+use super::{CLIENT, MASTER, SERVER};
+use crate::api::function;
+use crate::error::Fault;
+use crate::runtime::stream::{Connect, Stream, Target};
+use crate::runtime::{Deadline, Operation, Runtime};
+use crate::sys::failure;
+use crate::sys::names::{Family, Question};
+use crate::sys::socket::{Flag, Socket};
+use crate::vm::{Function, Outcome, Reply, Stack, Value};
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// The functions.
+pub(super) const FUNCTIONS: &[Function] = &[
+    function!(c"tcp", tcp),
+    function!(c"tcp4", tcp4),
+    function!(c"tcp6", tcp6),
+    function!(waits c"connect", connect),
+    function!(c"bind", bind),
+];
+
+/// The arguments, by position.
+mod slot {
+    /// The host of `connect` and `bind`.
+    pub(super) const HOST: i32 = 1;
+    /// The port of `connect` and `bind`.
+    pub(super) const PORT: i32 = 2;
+    /// The backlog of `bind`.
+    pub(super) const BACKLOG: i32 = 3;
+    /// The local host of `connect`.
+    pub(super) const LOCAL_HOST: i32 = 3;
+    /// The local port of `connect`.
+    pub(super) const LOCAL_PORT: i32 = 4;
+    /// The family of `connect`.
+    pub(super) const FAMILY: i32 = 5;
+}
+
+/// Clients that may wait to be accepted, unless the caller says otherwise: LuaSocket's number.
+pub(super) const BACKLOG: i32 = 32;
+
+/// `socket.tcp()`: the family is known at the first `bind` or `connect`.
+fn tcp(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = Stream::new(runtime, None, Family::Unspecified);
+    Ok(Outcome::Reply(Reply::one(Value::Object(
+        MASTER,
+        Rc::new(stream),
+    ))))
+}
+
+/// `socket.tcp4()`
+fn tcp4(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(master(runtime, Family::V4))
+}
+
+/// `socket.tcp6()`
+fn tcp6(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(master(runtime, Family::V6))
+}
+
+/// A master socket of a known family.
+fn master(runtime: &Runtime, family: Family) -> Outcome {
+    Outcome::Reply(match Socket::new(family) {
+        Ok(socket) => Reply::one(Value::Object(
+            MASTER,
+            Rc::new(Stream::new(runtime, Some(socket), family)),
+        )),
+        Err(error) => Reply::failure(failure::word(&error)),
+    })
+}
+
+/// `socket.connect(host, port [, local host [, local port [, family]]])`
+fn connect(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let family = read_family(stack, slot::FAMILY)?;
+    let question = read_question(stack, slot::HOST, slot::PORT, family)?;
+    let stream = Rc::new(Stream::new(runtime, None, Family::Unspecified));
+    if !stack.is_absent(slot::LOCAL_HOST) {
+        let service = if stack.is_absent(slot::LOCAL_PORT) {
+            "0".into()
+        } else {
+            read_port(stack, slot::LOCAL_PORT)?
+        };
+        let local = Question {
+            host: read_bind_host(stack, slot::LOCAL_HOST)?,
+            service,
+            family,
+        };
+        if let Err(reason) = bind_first(runtime, &stream, &local) {
+            return Ok(Outcome::Reply(Reply::failure(reason)));
+        }
+    }
+    let question = Question {
+        family: if family == Family::Unspecified {
+            stream.family()
+        } else {
+            family
+        },
+        ..question
+    };
+    let connect = Connect::new(stream, question, Target::Object(CLIENT));
+    runtime.wait(
+        stack,
+        Operation::Connect(Box::new(connect)),
+        Deadline::Never,
+    )
+}
+
+/// `socket.bind(host, port [, backlog])`: a listening socket, its address to be used again at once.
+fn bind(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let host = read_bind_host(stack, slot::HOST)?;
+    let service = read_port(stack, slot::PORT)?;
+    let backlog = read_backlog(stack, slot::BACKLOG)?;
+    // LuaSocket's "*" is every IPv4 address here.
+    let family = if host.is_none() {
+        Family::V4
+    } else {
+        Family::Unspecified
+    };
+    let question = Question {
+        host,
+        service,
+        family,
+    };
+    let mut reason = Cow::Borrowed("no info on address");
+    for address in match question.resolve() {
+        Ok(addresses) => addresses,
+        Err(reason) => return Ok(Outcome::Reply(Reply::failure(reason))),
+    } {
+        match listen_on(runtime, address, backlog) {
+            Ok(stream) => {
+                return Ok(Outcome::Reply(Reply::one(Value::Object(
+                    SERVER,
+                    Rc::new(stream),
+                ))));
+            }
+            Err(error) => reason = failure::word(&error),
+        }
+    }
+    Ok(Outcome::Reply(Reply::failure(reason)))
+}
+
+/// A listening stream on one address.
+fn listen_on(runtime: &Runtime, address: SocketAddr, backlog: i32) -> io::Result<Stream> {
+    let family = if address.is_ipv4() {
+        Family::V4
+    } else {
+        Family::V6
+    };
+    let socket = Socket::new(family)?;
+    socket.set_flag(Flag::ReuseAddress, true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)?;
+    Ok(Stream::new(runtime, Some(socket), family))
+}
+
+/// Binds a stream to the first of a question's addresses that will do.
+pub(super) fn bind_first(
+    runtime: &Runtime,
+    stream: &Stream,
+    question: &Question,
+) -> Result<(), Cow<'static, str>> {
+    let mut reason = Cow::Borrowed("no info on address");
+    for address in question.resolve()? {
+        let family = if address.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        };
+        let bound = stream
+            .open(runtime, family)
+            .and_then(|()| stream.with_socket(|socket| socket.bind(address)));
+        match bound {
+            Ok(()) => return Ok(()),
+            Err(error) => reason = failure::word(&error),
+        }
+    }
+    Err(reason)
+}
+
+/// Whom to connect to.
+pub(super) fn read_question(
+    stack: &Stack,
+    host: i32,
+    port: i32,
+    family: Family,
+) -> Result<Question, Fault> {
+    Ok(Question {
+        host: Some(stack.text(host)?.to_owned()),
+        service: read_port(stack, port)?,
+        family,
+    })
+}
+
+/// A host to bind to; `*` is every local address.
+pub(super) fn read_bind_host(stack: &Stack, slot: i32) -> Result<Option<String>, Fault> {
+    let host = stack.text(slot)?;
+    Ok((host != "*").then(|| host.to_owned()))
+}
+
+/// A port: a number from 0 to 65535, or the name of a service.
+pub(super) fn read_port(stack: &Stack, slot: i32) -> Result<String, Fault> {
+    if !stack.is_numeric(slot) {
+        return stack.text(slot).map(str::to_owned);
+    }
+    let port = stack.integer(slot)?;
+    if u16::try_from(port).is_err() {
+        return Err(Fault::argument(slot, "port out of range"));
+    }
+    Ok(port.to_string())
+}
+
+/// How many clients may wait to be accepted.
+pub(super) fn read_backlog(stack: &Stack, slot: i32) -> Result<i32, Fault> {
+    if stack.is_absent(slot) {
+        return Ok(BACKLOG);
+    }
+    i32::try_from(stack.integer(slot)?).map_err(|_| Fault::argument(slot, "backlog out of range"))
+}
+
+/// The family by LuaSocket's names.
+fn read_family(stack: &Stack, slot: i32) -> Result<Family, Fault> {
+    if stack.is_absent(slot) {
+        return Ok(Family::Unspecified);
+    }
+    match stack.bytes(slot)? {
+        b"unspec" => Ok(Family::Unspecified),
+        b"inet" | b"inet4" => Ok(Family::V4),
+        b"inet6" => Ok(Family::V6),
+        other => Err(Fault::argument(
+            slot,
+            format!("invalid option '{}'", String::from_utf8_lossy(other)),
+        )),
+    }
+}

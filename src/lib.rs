@@ -1,0 +1,20 @@
+//! coev: cooperative tasks, sockets, timers and threads for every stock Lua. This file is the entry point, nothing else.
+
+mod api;
+mod error;
+mod runtime;
+mod sched;
+mod sys;
+#[cfg(test)]
+mod tidy;
+mod vm;
+
+vm::entry_points! {
+    load(api::PARTS, api::start, sys::host::interpreter);
+    /// `require "coev"`
+    luaopen_coev => None;
+    /// `require "coev.socket"`: Lua's all-in-one loader finds it in the same file.
+    luaopen_coev_socket => Some(c"socket");
+    /// `require "coev.supervisor"`
+    luaopen_coev_supervisor => Some(c"supervisor");
+}

@@ -1,0 +1,660 @@
+---@meta coev
+-- Every exported name of coev, as LuaCATS annotations: the API reference, and
+-- what an editor with the Lua language server completes from.
+--
+-- Times are seconds, fractions included, on a monotonic clock. Sizes are bytes.
+--
+-- *Waits* means: only the calling task is parked, the others go on. Called where
+-- no task runs, such a function drives the scheduler in place until its own
+-- result is there.
+--
+-- *Fails* means: it returns nil and a short string that says why. Where more
+-- follows, it is said. A wrong argument is no failure of that kind: it raises
+-- `bad argument #1 to 'receive' (…)`.
+
+---The library: the scheduler, and its parts as fields.
+---@class coev
+local coev = {}
+
+---Runs until `f` and all other tasks have ended.
+---
+---Raises the error of `f`: a string with the task's traceback behind it, any
+---other value as it is. The other tasks stay then, and a later `run` goes on with
+---them. Raises `deadlock: N tasks wait for ever`, and a line for each, when no
+---task can ever be woken again. Raises inside a task.
+---@param f? fun(...): ... the main task; without it, runs what was spawned
+---@param ... any arguments of `f`
+---@return any ... the results of `f`; nil and "stopped" when `coev.stop` came first
+function coev.run(f, ...) end
+
+---Makes one turn: runs the ready tasks once round, then waits for events for at
+---most `timeout`. For use inside another event loop. Raises inside a task.
+---@param timeout? number seconds (default 0); a negative one is 0
+---@return boolean more whether there are tasks that have not ended
+function coev.step(timeout) end
+
+---Makes `coev.run` return at the end of this turn. The tasks stay parked, and a
+---later `run` goes on with them.
+function coev.stop() end
+
+---The clock that all of coev's times are on. It never goes back; its zero means
+---nothing.
+---@return number seconds
+---@nodiscard
+function coev.now() end
+
+---Makes a task of `f`, which runs first in the next turn. Tasks start in the order
+---in which they were spawned.
+---
+---The error of a task that nobody joins goes to the handler of `coev.onerror`.
+---@param f fun(...): ...
+---@param ... any arguments of `f`
+---@return coev.Task task
+function coev.spawn(f, ...) end
+
+---*Waits* until every other ready task has had its turn. A plain
+---`coroutine.yield()` in a task's own coroutine does the same.
+function coev.yield() end
+
+---*Waits* for a span of time.
+---@param seconds number 0 or less: until the other ready tasks had their turn
+function coev.sleep(seconds) end
+
+---*Waits* until `coev.now()` has reached `time`. Loops that sleep so do not drift.
+---@param time number seconds on the clock of `coev.now`
+function coev.sleep_until(time) end
+
+---The task that runs.
+---@return coev.Task? task nil where no task runs
+---@nodiscard
+function coev.current() end
+
+---*Waits* until `f` has ended, and holds off meanwhile what would interrupt its
+---waits: a cancel of the task, and deadlines set outside. Deadlines set inside count.
+---
+---A cancel that arrives inside is raised by `shield` when `f` has returned. One that
+---had arrived before is not: so code that tidies up in a cancelled task gets its
+---results, and the next wait raises. Errors of `f` pass.
+---@param f fun(...): ...
+---@param ... any arguments of `f`
+---@return any ... the results of `f`
+function coev.shield(f, ...) end
+
+---Lets `f` run when the current task has ended, however it ends, and before those
+---who join it are woken; last in, first out. A task that is cancelled before its
+---first turn has none.
+---
+---`f` runs in the task and may wait; in a task that was cancelled only under
+---`coev.shield`. When it fails, the others still run: a task that had ended well has
+---failed with the first such error, in any other case it goes to the handler of
+---`coev.onerror`. Raises where no task runs.
+---@param f fun()
+function coev.defer(f) end
+
+---*Waits* until `f` has ended, with a deadline over all waits in it, whatever called
+---them. From the deadline on they raise a cancelled error whose `reason` is
+---"timeout", up to this call, which then *fails* with "timeout". It does not when `f`
+---returns all the same, however late. Other errors of `f`, a cancel among them, pass.
+---
+---Calls nest, and the nearest deadline counts. A wait whose wake-up and deadline have
+---both come before its turn returns its result. The deadline does not hold for tasks
+---that `f` spawns.
+---@param seconds number 0 or less has expired at the first wait; `math.huge` never does
+---@param f fun(...): ...
+---@param ... any arguments of `f`
+---@return any ... the results of `f`; nil and "timeout" when its time ran out
+function coev.timeout(seconds, f, ...) end
+
+---Whether `value` is the error by which a wait ends when its task was cancelled, or
+---when a deadline of `coev.timeout` has passed.
+---@param value any
+---@return boolean
+---@nodiscard
+function coev.is_cancelled(value) end
+
+---What waits raise in a task that was cancelled, the same object in all of them, and
+---from the deadline of a `coev.timeout` on. `tostring` shows "cancelled", or
+---"cancelled: " and the reason.
+---@class coev.Cancelled
+---@field reason any what `cancel` was given, "cancelled" without; "timeout" for a deadline
+local Cancelled = {}
+
+---*Waits* until `f` and all tasks that were spawned into the group have ended, so
+---that no child outlives the call.
+---
+---The first error, of `f` or of a child, cancels all others, and is raised once they
+---have ended: a string with the traceback of the task that failed behind it, any
+---other value as it is. The errors are not reported elsewhere. When the task that
+---waits here is cancelled, or its deadline passes, the children are cancelled, and
+---waited for, too. A child that is cancelled by itself leaves the others alone.
+---@param f fun(group: coev.Group): ...
+---@return any ... the results of `f`; after `Group:cancel` nil and the reason
+function coev.group(f) end
+
+---Calls `f` until it succeeds, and *waits* between the tries, longer each time. A try
+---fails when `f` raises, or returns nil or false. A cancel, and a deadline set
+---outside, are no failures of a try: they pass at once. *Fails* with what the last
+---try raised, or returned as its second value.
+---@param f fun(): ...
+---@param options? coev.RetryOptions
+---@return any ... the results of the try that succeeded
+function coev.retry(f, options) end
+
+---How `coev.retry` tries.
+---@class coev.RetryOptions
+---@field tries? number calls of `f` at most (default 4); `math.huge` for no end
+---@field wait? number seconds between the first two tries (default 1)
+---@field factor? number what each wait is multiplied by to make the next (default 2)
+---@field max? number seconds that no wait is longer than (default: no limit)
+---@field jitter? number each wait grows by a random part of itself, up to this one (default 0)
+local RetryOptions = {}
+
+---Lets `f` run after `coev.run` has ended, also by an error or by `coev.stop`: once,
+---where no task runs, last in, first out. One that fails is reported on stderr and
+---does not stop the others.
+---@param f fun()
+function coev.at_exit(f) end
+
+---Values that belong to the current task, such as the request that it serves. A task
+---begins with a shallow copy of what its spawner had at that moment.
+---@return table values the same table at each call; outside tasks that of the main chunk
+---@nodiscard
+function coev.locals() end
+
+---Chooses what becomes of the error of a task that failed and that nobody joined.
+---
+---A function gets the task, its error and the traceback; what it raises itself is
+---written to stderr. "raise": `run` or `step` raises the oldest such error, as it is,
+---one a call; a later call goes on. nil restores the default: one block on stderr.
+---Without an argument the call only asks. That a task was cancelled is no such error.
+---@param handler? fun(task: coev.Task, err: any, traceback: string)|"raise"
+---@return fun(task: coev.Task, err: any, traceback: string)|"raise"|nil previous nil for the default
+function coev.onerror(handler) end
+
+---All tasks that have not ended, in the order in which they were spawned.
+---@return coev.Task[] tasks a new table
+---@nodiscard
+function coev.tasks() end
+
+---What the scheduler has done so far, and has to do now.
+---@return coev.Stats stats a new table
+---@nodiscard
+function coev.stats() end
+
+---@class coev.Stats
+---@field tasks integer tasks that have not ended
+---@field switches integer turns given to tasks so far
+---@field polls integer looks for events so far
+---@field timers integer timers that run: sleeps, timeouts
+---@field fds integer descriptors that are watched
+---@field idle number seconds spent waiting for events
+---@field busy number seconds spent otherwise
+local Stats = {}
+
+---Says whether tasks remember where they were spawned: the tracebacks of those
+---spawned from now on end with that place. nil turns it off, which is the default;
+---without an argument the call only asks.
+---@param on? boolean
+---@return boolean previous
+function coev.debug(on) end
+
+---The tasks that `coev.group` waits for.
+---@class coev.Group
+local Group = {}
+
+---Spawns a task that belongs to the group, as `coev.spawn` does. In a group that is
+---being cancelled it never runs. Raises once the group has ended.
+---@param f fun(...): ...
+---@param ... any arguments of `f`
+---@return coev.Task task
+function Group:spawn(f, ...) end
+
+---Cancels all children and the function of the group, whose call then returns nil and
+---the reason. Of several reasons the first one counts.
+---@param reason? any (default "cancelled")
+---@return boolean ok false when the group has ended
+function Group:cancel(reason) end
+
+---The errors so far, in order of failure; the first is the one that `coev.group`
+---raises. That a child was cancelled is none.
+---@return any[] errors a new table
+---@nodiscard
+function Group:errors() end
+
+---A function that the scheduler runs in a coroutine of its own. Made by
+---`coev.spawn`. `tostring` shows its address and name.
+---@class coev.Task
+local Task = {}
+
+---@alias coev.Status
+---| "ready" # it will run in this or the next turn
+---| "running" # it is the task that runs
+---| "waiting" # it is parked in a call that waits
+---| "done" # its function has returned
+---| "failed" # its function has raised an error
+---| "cancelled" # it was cancelled: it ended by the cancelled error, or never ran
+
+---*Waits* until the task has ended. Any number of tasks may join one, also after
+---its end.
+---@param timeout? number seconds; nil waits for ever, 0 or less only asks
+---@return boolean ok false when the task failed, was cancelled, or has not ended in time
+---@return any ... after true the results of its function; after false the error and its traceback, or "timeout"
+function Task:join(timeout) end
+
+---*Waits* until the task has ended, like `join`, and raises its error as it is: for a
+---task that was cancelled the cancelled error. Raises the string "timeout" when the
+---task has not ended in time.
+---@param timeout? number seconds; nil waits for ever, 0 or less only asks
+---@return any ... the results of its function
+function Task:await(timeout) end
+
+---Cancels the task: the wait in which it is parked, and every later one, raises the
+---cancelled error, outside `coev.shield`. So whatever tidies up in it runs. The
+---running task itself is cancelled at its next wait; a task before its first turn
+---never runs. A plain `coroutine.yield()` does not raise.
+---
+---A task that ends by that error is "cancelled", which is not reported; by another
+---error "failed"; normally, all the same, "done". The tasks that it has spawned go on.
+---@param reason? any becomes the error's `reason` (default "cancelled"); a second cancel does not change it
+---@return boolean ok false when the task has ended
+function Task:cancel(reason) end
+
+---What the task does at the moment.
+---@return coev.Status status
+---@nodiscard
+function Task:status() end
+
+---The name that tracebacks and `tostring` show.
+---@param name? string the new name
+---@return string name the name until now
+function Task:name(name) end
+
+---What the task waits for, as one line: "sleep", "join of task #7", "receive on tcp
+---127.0.0.1:6379".
+---@return string what "its turn" for a task that is ready, "nothing" for one that has ended
+---@nodiscard
+function Task:waiting() end
+
+---Where the task is: the traceback of its coroutine, or for one that failed that
+---of its error.
+---@return string traceback several lines
+---@nodiscard
+function Task:traceback() end
+
+---Wakes a task that is parked in `coev.suspend`, which returns the
+---values. *Fails* with "not suspended" when the task has ended, is ready, was resumed
+---already, or waits for anything else.
+---@param ... any what `suspend` returns
+---@return true? ok
+---@return string? err
+function Task:resume(...) end
+
+---From now on the task lives only as long as somebody else holds its handle. When that
+---is collected the task is dropped: it never runs again, what it has deferred runs,
+---and who joins it gets false and a cancelled error with the reason "collected".
+---@return coev.Task task itself
+function Task:weaken() end
+
+---*Waits* until another task calls `task:resume(...)`: the building block for what
+---coev does not have. Raises outside tasks, where nobody could resume.
+---@return any ... what `resume` was given
+function coev.suspend() end
+
+---Like the stock `pcall`; waits pass through it on Lua 5.1 too. Elsewhere it is the
+---stock function.
+---@param f fun(...): ...
+---@param ... any arguments of `f`
+---@return boolean ok
+---@return any ... the results of `f`, or its error
+function coev.pcall(f, ...) end
+
+---Like the stock `xpcall`; waits pass through it on Lua 5.1 too. There `handler` is
+---called when the error has left `f`, and sees no more of where it was.
+---@param f fun(...): ...
+---@param handler fun(err: any): any
+---@param ... any arguments of `f`
+---@return boolean ok
+---@return any ... the results of `f`, or what `handler` made of its error
+function coev.xpcall(f, handler, ...) end
+
+---Puts coev's versions in place of the stock ones, for code that knows nothing of
+---coev: `coroutine` (the functions of the global table), `pcall` (and `xpcall`),
+---`socket` (what `require "socket"` returns). May be called again. Raises for other
+---names.
+---@param what? { coroutine?: boolean, pcall?: boolean, socket?: boolean } all when absent
+function coev.patch(what) end
+
+---The stock coroutine functions, but waits inside pass through to the scheduler, at
+---any depth: only what a script yields itself comes out of `resume` and `wrap`. The
+---coroutines are plain ones, that the stock functions take too; resumed by those,
+---they drive the scheduler in place when they wait.
+---@class coev.coroutine
+local coroutines = {}
+
+coev.coroutine = coroutines
+
+---@param f fun(...): ...
+---@return thread co
+---@nodiscard
+function coroutines.create(f) end
+
+---*Waits* while what it resumes does. A coroutine that waits in another task cannot be
+---resumed.
+---@param co thread
+---@param ... any
+---@return boolean ok
+---@return any ... what it yields or returns, or its error
+function coroutines.resume(co, ...) end
+
+---@param f fun(...): ...
+---@return fun(...): ... next resumes the coroutine, *waits* with it, and raises its error
+---@nodiscard
+function coroutines.wrap(f) end
+
+---@param ... any
+---@return any ... what it is resumed with
+function coroutines.yield(...) end
+
+---@param co thread
+---@return "running"|"suspended"|"normal"|"dead" status
+---@nodiscard
+function coroutines.status(co) end
+
+---@return thread? co nil in the main chunk of Lua 5.1 and LuaJIT
+---@return boolean? is_main from Lua 5.2 on
+---@nodiscard
+function coroutines.running() end
+
+---@param co? thread from Lua 5.4 on (default: the running one)
+---@return boolean yieldable
+---@nodiscard
+function coroutines.isyieldable(co) end
+
+---Ends a coroutine that is suspended or dead. Where Lua itself has no `close`, it
+---cannot be resumed any more, and its garbage is collected.
+---@param co thread
+---@return boolean ok
+---@return any err of a variable that was to be closed
+function coroutines.close(co) end
+
+---Handlers that wait for events by name, and children that are started again when
+---they end. Source: the lua-users wiki's "Coroutines As Event Handlers", and
+---Erlang's supervisors. Also `require "coev.supervisor"`.
+---@class coev.supervisor
+local supervisor = {}
+
+coev.supervisor = supervisor
+
+---@class coev.supervisor.Options
+---@field strategy? "one_for_one"|"one_for_all"|"rest_for_one" who is started again with a child: it alone (default), all, it and those that were started after it
+---@field max_restarts? number restarts that are forgiven within the span (default 3)
+---@field within? number seconds, the span (default 5)
+---@field log? fun(text: string) called for each start, end, restart and failure, and each event that nobody waits for (default: failures go to stderr)
+---@field group? coev.Group the group that fails with the supervisor, and with which it ends
+---@field direct? boolean handlers are no tasks, and are dispatched several times faster; any other wait in them drives the scheduler in place
+
+---@class coev.supervisor.Child
+---@field run fun() what the child does
+---@field name? string one that no other child has
+---@field restart? "permanent"|"transient"|"temporary" started again whenever it ends (default); only when it failed; never
+
+---Made inside a child of another supervisor it belongs to that child: its failure is
+---the child's, it ends with the child, and the child ends no sooner.
+---@param options? coev.supervisor.Options
+---@return coev.Supervisor supervisor
+---@nodiscard
+function supervisor.new(options) end
+
+---Made by `coev.supervisor.new`.
+---@class coev.Supervisor
+local Supervisor = {}
+
+---Runs `f` at once, until it first waits, as a task of its own. When it fails, the
+---others go on.
+---@param name string for `status`, the log and tracebacks
+---@param f fun(...): ...
+---@param ... any arguments of `f`
+---@return coev.Task? task nil when the supervisor is direct
+function Supervisor:introduce(name, f, ...) end
+
+---*Waits* for a signal of `event`, in a handler or any other task. *Fails* with
+---"timeout", and with "closed" when the supervisor is done.
+---@param event any but nil
+---@param timeout? number seconds
+---@return any event
+---@return any ... the values of the signal, or why there is none
+function Supervisor:waitfor(event, timeout) end
+
+---Wakes all that wait for `event` now, and *waits* until they have had their turn: they
+---have come to their next wait. What they introduce or signal belongs to their turn.
+---@param event any but nil
+---@param ... any values for those that wait
+---@return boolean waiting whether anybody waits for `event` then
+function Supervisor:signal(event, ...) end
+
+---Who there is: handlers and children.
+---@return any[][] list of `{ name, event }`, sorted by name; of one that waits for no event, what `task:waiting` says
+---@nodiscard
+function Supervisor:status() end
+
+---Starts a child, a task, at the next turn, and again when it ends.
+---
+---Past the limit of restarts the supervisor ends its children, the youngest first, and
+---fails with an error that names child and limit. The failure goes to who joins the
+---supervisor, to its group, to the child that it was made in, or else to
+---`coev.onerror`.
+---@param child coev.supervisor.Child
+---@return coev.Task task of its first start
+function Supervisor:child(child) end
+
+---Cancels all handlers and children and, unless one of them calls it, *waits* for their
+---end. Whoever else waits for an event gets nil and "closed". It is for good.
+function Supervisor:done() end
+
+---*Waits* until there are no children any more.
+---@param timeout? number seconds
+---@return boolean ok false when the supervisor failed, or not in time
+---@return any ... after false the error and its traceback, or "timeout"
+function Supervisor:join(timeout) end
+
+---*Waits* like `join`, and raises the error or "timeout".
+---@param timeout? number seconds
+function Supervisor:await(timeout) end
+
+---LuaSocket's module, cooperative: names, shapes and error strings follow
+---LuaSocket 3.1. Also `require "coev.socket"`.
+---@class coev.socket
+local socket = {}
+
+coev.socket = socket
+
+---A TCP socket that is not connected yet, of the family of its first address.
+---Source: LuaSocket 3.1.
+---@return coev.socket.Master? master
+---@return string? err
+---@nodiscard
+function socket.tcp() end
+
+---Like `tcp`, for IPv4. Source: LuaSocket 3.1.
+---@return coev.socket.Master? master
+---@return string? err
+---@nodiscard
+function socket.tcp4() end
+
+---Like `tcp`, for IPv6. Source: LuaSocket 3.1.
+---@return coev.socket.Master? master
+---@return string? err
+---@nodiscard
+function socket.tcp6() end
+
+---*Waits* until a connection is made. *Fails* with "connection refused", "timeout",
+---"host or service not provided, or not known" or what else the system says.
+---Source: LuaSocket 3.1.
+---@param address string a host name, or an IPv4 or IPv6 address
+---@param port integer|string a port, or the name of a service
+---@param local_address? string the address to connect from
+---@param local_port? integer|string the port to connect from
+---@param family? "inet"|"inet6"|"unspec" the family of addresses to try (default: any)
+---@return coev.socket.Client? client
+---@return string? err
+function socket.connect(address, port, local_address, local_port, family) end
+
+---Like `connect`, to IPv4 addresses only. Source: LuaSocket 3.1.
+---@param address string
+---@param port integer|string
+---@param local_address? string
+---@param local_port? integer|string
+---@return coev.socket.Client? client
+---@return string? err
+function socket.connect4(address, port, local_address, local_port) end
+
+---Like `connect`, to IPv6 addresses only. Source: LuaSocket 3.1.
+---@param address string
+---@param port integer|string
+---@param local_address? string
+---@param local_port? integer|string
+---@return coev.socket.Client? client
+---@return string? err
+function socket.connect6(address, port, local_address, local_port) end
+
+---A socket that listens, with the option `reuseaddr` set. *Fails* with "address
+---already in use", "permission denied" or what else the system says.
+---Source: LuaSocket 3.1.
+---@param address string an address of this machine, a host name, or "*" for all IPv4 addresses
+---@param port integer|string a port, or the name of a service; 0 is any free port
+---@param backlog? integer connections that may wait to be accepted (default 32)
+---@return coev.socket.Server? server
+---@return string? err
+function socket.bind(address, port, backlog) end
+
+---What all TCP sockets do, whatever their class. `tostring` shows the class as
+---LuaSocket does: `tcp{master}: 0x…`. A socket that is collected is closed.
+---@class coev.socket.TCP
+---@field class "tcp{master}"|"tcp{server}"|"tcp{client}" what the object is at the moment
+local TCP = {}
+
+---Closes the socket, as often as it is called. What waits on it is woken and gets
+---"closed". Source: LuaSocket 3.1.
+---@return 1
+function TCP:close() end
+
+---Bounds the calls that wait. Source: LuaSocket 3.1.
+---@param seconds? number nil or less than 0: no bound; 0: such calls never wait
+---@param mode? "b"|"t" "b" (default) bounds each wait, counted from the start of the call; "t" bounds the whole call
+---@return 1
+function TCP:settimeout(seconds, mode) end
+
+---The bounds set by `settimeout`. Source: LuaSocket 3.1.
+---@return number block seconds of mode "b"; less than 0 for none
+---@return number total seconds of mode "t"; less than 0 for none
+---@nodiscard
+function TCP:gettimeout() end
+
+---The local address. *Fails* on a socket that is not open. Source: LuaSocket 3.1.
+---@return string? address
+---@return string port_or_err the port as a string of digits
+---@return "inet"|"inet6"|nil family
+function TCP:getsockname() end
+
+---The address of the peer. *Fails* on a socket that is not connected.
+---Source: LuaSocket 3.1.
+---@return string? address
+---@return integer|string port_or_err
+---@return "inet"|"inet6"|nil family
+function TCP:getpeername() end
+
+---@alias coev.socket.Option
+---| "tcp-nodelay" # send small packets at once
+---| "keepalive" # ask a silent peer whether it is still there
+---| "reuseaddr" # bind to an address that was in use a moment ago
+
+---*Fails* with "setsockopt failed". Source: LuaSocket 3.1.
+---@param option coev.socket.Option
+---@param value boolean
+---@return 1? ok
+---@return string? err
+function TCP:setoption(option, value) end
+
+---*Fails* with "getsockopt failed". Source: LuaSocket 3.1.
+---@param option coev.socket.Option
+---@return boolean? value
+---@return string? err
+function TCP:getoption(option) end
+
+---The descriptor, which stays the socket's own. Source: LuaSocket 3.1.
+---@return integer fd -1 when the socket is not open
+---@nodiscard
+function TCP:getfd() end
+
+---*Waits* until a connection is made; the object is a client from then on, even
+---after a failure. *Fails* as `socket.connect` does, with "timeout" under
+---`settimeout(0)` while the connection is being made, and with "already
+---connected". Source: LuaSocket 3.1.
+---@param address string
+---@param port integer|string
+---@return 1? ok
+---@return string? err
+function TCP:connect(address, port) end
+
+---A TCP socket that neither listens nor is connected.
+---@class coev.socket.Master: coev.socket.TCP
+local Master = {}
+
+---Gives the socket a local address. *Fails* as `socket.bind` does.
+---Source: LuaSocket 3.1.
+---@param address string an address of this machine, or "*" for all
+---@param port integer|string 0 is any free port
+---@return 1? ok
+---@return string? err
+function Master:bind(address, port) end
+
+---Makes the object a server. *Fails* with what the system says.
+---Source: LuaSocket 3.1.
+---@param backlog? integer connections that may wait to be accepted (default 32)
+---@return 1? ok
+---@return string? err
+function Master:listen(backlog) end
+
+---A TCP socket that listens.
+---@class coev.socket.Server: coev.socket.TCP
+local Server = {}
+
+---*Waits* for a connection. Tasks that accept at the same time are served in the
+---order in which they came. *Fails* with "timeout", "closed", "too many open files".
+---Source: LuaSocket 3.1.
+---@return coev.socket.Client? client
+---@return string? err
+function Server:accept() end
+
+---A TCP socket that is, or was, connected. One task may read while another writes;
+---two that read, or two that write, are served in the order in which they came.
+---@class coev.socket.Client: coev.socket.TCP
+local Client = {}
+
+---*Waits* for data. *Fails* with "closed" or "timeout", and the part that came
+---before as the third result. Source: LuaSocket 3.1, which knows "*l" and "*a" only
+---with the star.
+---@param pattern? "*l"|"l"|"*a"|"a"|integer "*l" (default): a line, without its end, and without any carriage return; "*a": all up to the end; a number: that many bytes
+---@param prefix? string put in front of the result; counts for a number of bytes
+---@return string? data
+---@return string? err
+---@return string? partial
+function Client:receive(pattern, prefix) end
+
+---*Waits* until all is sent. *Fails* with "closed" or "timeout", and the index of the
+---last byte sent as the third result: to go on, send from the next one.
+---Source: LuaSocket 3.1.
+---@param data string
+---@param i? integer index of the first byte (default 1), as in `string.sub`
+---@param j? integer index of the last byte (default -1), as in `string.sub`
+---@return integer? last index of the last byte sent
+---@return string? err
+---@return integer? last_sent
+function Client:send(data, i, j) end
+
+---Ends one direction of the connection, or both. Source: LuaSocket 3.1.
+---@param how? "receive"|"send"|"both" (default "both")
+---@return 1
+function Client:shutdown(how) end
+
+return coev
