@@ -1,0 +1,86 @@
+local coev = require "coev"
+local peer = require "spec.support.peer"
+
+-- The names that types/coev.lua documents, by the variable they belong to.
+local function documented()
+  local names = {}
+  local function add(owner, name)
+    names[owner] = names[owner] or {}
+    names[owner][name] = true
+  end
+  local fields = {}
+  for line in io.lines("types/coev.lua") do
+    local field = line:match("^%-%-%-@field ([%w_]+)")
+    local class = line:match("^local ([%w_]+) = ")
+    local owner, name = line:match("^function ([%w_]+)[.:]([%w_]+)%(")
+    if not owner then
+      owner, name = line:match("^([%w_]+)%.([%w_]+) = ")
+    end
+    if field then
+      fields[#fields + 1] = field
+    elseif class then
+      for _, each in ipairs(fields) do
+        add(class, each)
+      end
+      fields = {}
+    elseif owner then
+      add(owner, name)
+    end
+  end
+  return names
+end
+
+local function names_of(...)
+  local names = {}
+  for _, owner in ipairs({ ... }) do
+    for name in pairs(owner) do
+      names[name] = true
+    end
+  end
+  return names
+end
+
+-- Asserts that both sets hold the same names, and lists those that one lacks.
+local function assert_same_names(exported, described)
+  local lines = {}
+  for name in pairs(exported) do
+    if not described[name] then
+      lines[#lines + 1] = tostring(name) .. " is exported and not documented"
+    end
+  end
+  for name in pairs(described) do
+    if not exported[name] then
+      lines[#lines + 1] = tostring(name) .. " is documented and not exported"
+    end
+  end
+  table.sort(lines)
+  assert(#lines == 0, table.concat(lines, "\n"))
+end
+
+describe("types/coev.lua", function()
+  local names = documented()
+
+  it("has the names of the module, no more and no less", function()
+    assert_same_names(names_of(coev), names.coev)
+  end)
+
+  it("has the methods of a task", function()
+    local task = coev.spawn(function() end)
+    coev.run()
+    assert_same_names(names_of(getmetatable(task).__index), names.Task)
+  end)
+
+  it("has the functions of coev.socket", function()
+    assert_same_names(names_of(coev.socket), names.socket)
+  end)
+
+  it("has the methods of a TCP socket", function()
+    local near, far = peer.pair()
+    assert_same_names(
+      names_of(getmetatable(near).__index),
+      names_of(names.TCP, names.Master, names.Server, names.Client)
+    )
+    near:close()
+    far:close()
+  end)
+end)

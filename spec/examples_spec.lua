@@ -1,0 +1,130 @@
+local coev = require "coev"
+local helper = require "spec.helper"
+local child = require "spec.support.child"
+local peer = require "spec.support.peer"
+
+local socket = coev.socket
+
+-- Starts the example `name`, calls `f` with the port that it prints, and ends the
+-- example, whatever `f` does.
+local function with_server(name, f)
+  local stop, port = child.start("examples/" .. name .. ".lua", function(output)
+    return output:match("127%.0%.0%.1:(%d+)\n")
+  end)
+  local ok, err = pcall(f, port)
+  stop()
+  if not ok then
+    error(err, 0)
+  end
+end
+
+describe("examples/echo.lua", function()
+  it("sends lines back to many clients", function()
+    with_server("echo", function(port)
+      helper.run(function()
+        for i = 1, 20 do
+          coev.spawn(function()
+            local client = assert(socket.connect("127.0.0.1", port))
+            for round = 1, 5 do
+              local line = i .. " in round " .. round
+              client:send(line .. "\n")
+              assert.equal(line, (client:receive()))
+            end
+            client:close()
+          end)
+        end
+      end)
+    end)
+  end)
+end)
+
+describe("examples/slow_server.lua and examples/fetch.lua", function()
+  it("fetch pages of every kind side by side", function()
+    with_server("slow_server", function(port)
+      local urls = {}
+      for i, kind in ipairs({ "size", "chunked", "close", "size" }) do
+        urls[i] = ("http://127.0.0.1:%s/delay/0.02/%s/%d"):format(port, kind, i * 10000)
+      end
+      local result = child.run_file("examples/fetch.lua", { arguments = urls })
+      assert.equal(0, result.status, result.stderr)
+      for i = 1, 4 do
+        assert.truthy(result.stdout:find(("\n200 +%d +%%d+%%.%%d%%d  http"):format(i * 10000)), result.stdout)
+      end
+      assert.truthy(result.stdout:find("4 pages in ", 1, true))
+      assert.truthy(result.stderr:find("4 of 4 fetched", 1, true))
+    end)
+  end)
+
+  it("name what went wrong, page by page", function()
+    with_server("slow_server", function(port)
+      local result = child.run_file("examples/fetch.lua", {
+        arguments = {
+          "http://127.0.0.1:" .. port .. "/nothing/here",
+          "http://127.0.0.1:" .. peer.free_port() .. "/",
+          "gopher://127.0.0.1/",
+        },
+      })
+      assert.equal(1, result.status)
+      assert.truthy(result.stdout:find("\n404 +0 "), result.stdout)
+      assert.truthy(result.stdout:find("\nconnection refused +0 "), result.stdout)
+      assert.truthy(result.stdout:find("\nnot an http URL +0 "), result.stdout)
+    end)
+  end)
+end)
+
+describe("examples/redis.lua", function()
+  it("says when there is no server", function()
+    local result = child.run_file("examples/redis.lua", {
+      arguments = { "127.0.0.1", peer.free_port() },
+    })
+    assert.equal(1, result.status)
+    assert.truthy(result.stderr:find("connection refused", 1, true), result.stderr)
+  end)
+end)
+
+describe("examples/echo_load.lua", function()
+  it("compares every echo", function()
+    local result = child.run_file("examples/echo_load.lua", { arguments = { 100, 5 } })
+    assert.equal(0, result.status, result.stderr)
+    assert.truthy(result.stdout:find("^100 clients, 500 echoes, none wrong, "), result.stdout)
+    assert.truthy(result.stderr:find("100 of 100 clients", 1, true))
+  end)
+
+  it("says when the limit of descriptors is too low", function()
+    local result = child.run_file("examples/echo_load.lua", {
+      arguments = { 100 },
+      before = "ulimit -n 100",
+    })
+    assert.equal(1, result.status)
+    assert.truthy(result.stderr:find("ulimit -n 220", 1, true), result.stderr)
+  end)
+end)
+
+describe("examples/oil_mutex.lua", function()
+  it("loses nothing with the mutex, and work without it", function()
+    local result = child.run_file("examples/oil_mutex.lua", { arguments = { 5, 4 } })
+    assert.equal(0, result.status, result.stderr)
+    assert.truthy(result.stdout:find("with the mutex:  20 of 20\n", 1, true), result.stdout)
+    assert.truthy(result.stdout:find("without a mutex: 4 of 20\n", 1, true), result.stdout)
+  end)
+end)
+
+describe("examples/producers.lua", function()
+  it("brings each item to one consumer", function()
+    local result = child.run_file("examples/producers.lua", { arguments = { 3, 2, 20 } })
+    assert.equal(0, result.status, result.stderr)
+    assert.truthy(result.stdout:find("60 items taken, sum 630, never more than [1-4] in the buffer\n"), result.stdout)
+  end)
+end)
+
+describe("examples/demo.lua", function()
+  it("runs them all, redis where it is installed, and leaves nothing behind", function()
+    local result = child.run_file("examples/demo.lua")
+    assert.equal(0, result.status, result.stderr)
+    assert.truthy(result.stdout:find("1000 clients, 20000 echoes, none wrong", 1, true), result.stdout)
+    assert.truthy(result.stdout:find("8 pages in ", 1, true))
+    if not result.stdout:find("redis-server is not installed", 1, true) then
+      assert.truthy(result.stdout:find("INCR: 4000 on 4 connections", 1, true))
+    end
+  end)
+end)

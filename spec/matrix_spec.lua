@@ -1,0 +1,526 @@
+-- Every call that waits × everything that can end a wait. A new call joins with
+-- one line in CALLS; the tests are made from it.
+
+local coev = require "coev"
+local helper = require "spec.helper"
+local peer = require "spec.support.peer"
+
+local socket = coev.socket
+
+-- Seconds: a time limit, a moment before it, and one that no test lives to see.
+local LIMIT, SOON, NEVER = 0.004, 0.001, 0.02
+-- More than the buffers of a loopback connection hold.
+local FLOOD = ("0123456789abcdef"):rep(1024 * 1024)
+
+local unpack = table.unpack or unpack
+
+local function pack(...)
+  return { n = select("#", ...), ... }
+end
+
+local function nothing() end
+
+local function compute_until(time)
+  while coev.now() < time do end
+end
+
+-- STAGES: what a call needs around it. Each is a table of functions that get
+-- the stage of one test, a table of their own:
+--   open    sets it up
+--   wake    makes what the call waits for come true, without waiting itself
+--   settle  what that needs of turns, when the call itself is gone
+--   close   closes the object that the call waits on
+--   kept    asserts that nothing was lost of what `wake` has handed over
+--   shut    clears up
+
+-- A moment on the clock: `stage.time`, which each test chooses.
+local clock = {
+  wake = function(stage)
+    compute_until(stage.time)
+  end,
+}
+
+-- A flag that somebody sets.
+local flag = {
+  wake = function(stage)
+    stage.up = true
+  end,
+}
+
+-- Another task, that ends when it is told to.
+local partner = {
+  open = function(stage)
+    stage.partner = coev.spawn(coev.suspend)
+    coev.yield()
+  end,
+  wake = function(stage)
+    assert.is_true(stage.partner:resume("from the partner"))
+  end,
+  kept = function(stage)
+    assert.same({ true, "from the partner" }, { stage.partner:join() })
+  end,
+  shut = function(stage)
+    stage.partner:cancel()
+    coev.pcall(stage.partner.join, stage.partner)
+  end,
+}
+
+-- The very task that waits.
+local itself = {
+  wake = function(stage)
+    assert.is_true(stage.task:resume("from outside"))
+  end,
+}
+
+-- A group with a child, which ends when it is told to.
+local children = {
+  wake = function(stage)
+    assert.is_true(stage.child:resume())
+  end,
+  kept = function(stage)
+    assert.is_true(stage.child:status() == "done" or stage.child:status() == "cancelled")
+  end,
+}
+
+-- A connection on which a part has come, and the rest comes with the wake-up.
+local function connection(first, rest, then_close)
+  local stage_kind = {
+    open = function(stage)
+      stage.near, stage.far = peer.pair()
+      assert(stage.far:send(first))
+    end,
+    wake = function(stage)
+      assert(stage.far:send(rest))
+      if then_close then
+        stage.far:close()
+      end
+    end,
+    close = function(stage)
+      stage.near:close()
+    end,
+    kept = function(stage)
+      local all = first .. rest
+      stage.near:settimeout(5)
+      assert.equal(all, stage.near:receive(#all))
+    end,
+    shut = function(stage)
+      stage.near:close()
+      stage.far:close()
+    end,
+  }
+  return stage_kind
+end
+
+-- A connection whose peer reads nothing until the wake-up, and then a part.
+local deaf_peer = {
+  open = function(stage)
+    stage.near, stage.far = peer.pair()
+    stage.received = {}
+  end,
+  wake = function(stage)
+    -- What has come is taken piece by piece, so that no call waits.
+    stage.far:settimeout(0)
+    stage.reader = coev.spawn(function()
+      for _ = 1, 64 do
+        local data, _, part = stage.far:receive(262144)
+        stage.received[#stage.received + 1] = data or part
+      end
+    end)
+  end,
+  close = function(stage)
+    stage.near:close()
+  end,
+  kept = function(stage)
+    stage.near:close()
+    stage.reader:join()
+    stage.far:settimeout(5)
+    local data, _, part = stage.far:receive("*a")
+    stage.received[#stage.received + 1] = data or part
+    local all = table.concat(stage.received)
+    assert.is_true(#all > 0)
+    assert.is_true(all == FLOOD:sub(1, #all))
+  end,
+  shut = function(stage)
+    stage.near:close()
+    stage.far:close()
+    if stage.reader then
+      stage.reader:join()
+    end
+  end,
+}
+
+-- A listening socket, to which one client comes.
+local door = {
+  open = function(stage)
+    stage.listener, stage.address, stage.port = peer.listen()
+  end,
+  wake = function(stage)
+    stage.visitor = coev.spawn(function()
+      stage.client = assert(socket.connect(stage.address, stage.port))
+      stage.client:send("who\n")
+    end)
+  end,
+  close = function(stage)
+    stage.listener:close()
+  end,
+  kept = function(stage)
+    stage.listener:settimeout(5)
+    local far = assert(stage.listener:accept())
+    assert.equal("who", (far:receive()))
+    far:close()
+  end,
+  shut = function(stage)
+    stage.listener:close()
+    if stage.visitor then
+      stage.visitor:join()
+      stage.client:close()
+    end
+  end,
+}
+
+-- A listening socket that nobody serves, and whose queue is full: the system
+-- answers no further connection.
+local full_house = {
+  open = function(stage)
+    stage.listener, stage.address, stage.port = peer.listen(1)
+    stage.guests = {}
+    for i = 1, 8 do
+      local guest = assert(socket.tcp4())
+      guest:settimeout(0)
+      guest:connect(stage.address, stage.port)
+      stage.guests[i] = guest
+    end
+    coev.sleep(0.001)
+    stage.near = assert(socket.tcp4())
+  end,
+  close = function(stage)
+    stage.near:close()
+  end,
+  shut = function(stage)
+    stage.near:close()
+    stage.listener:close()
+    for _, guest in ipairs(stage.guests) do
+      guest:close()
+    end
+  end,
+}
+
+-- What a pcall returned, as if it had not been there.
+local function passed_on(ok, ...)
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+-- Asserts that the results are those of a failed call: nil, `err`, and more.
+local function fails_with(err)
+  return function(_, results)
+    assert.is_nil(results[1])
+    assert.equal(err, results[2])
+  end
+end
+
+local function takes_client(_, results)
+  local far = assert(results[1])
+  assert.equal("who", (far:receive()))
+  far:close()
+end
+
+-- CALLS: a name, a stage, a function that waits, and of these what applies:
+--   woken      the results after `wake`, as an array or a function that asserts;
+--              without it `wake` does not end the wait
+--   closed     the results after `close`, likewise
+--   collected  true when task and object are garbage together
+--   in_place   true when the wait drives the loop in place on some Lua
+--   either     true when a cancel after the wake-up may come one wait later
+local CALLS = {
+  { "yield", flag, function(s) while not s.up do coev.yield() end end, woken = {} },
+  { "sleep", clock, function(s) return coev.sleep(s.time - coev.now()) end, woken = {} },
+  { "sleep_until", clock, function(s) return coev.sleep_until(s.time) end, woken = {} },
+  { "suspend", itself, coev.suspend, woken = { "from outside" }, collected = true, either = true },
+  { "join", partner, function(s) return s.partner:join() end, woken = { true, "from the partner" }, collected = true },
+  { "join with a timeout", partner, function(s) return s.partner:join(5) end, woken = { true, "from the partner" } },
+  { "await", partner, function(s) return s.partner:await() end, woken = { "from the partner" }, collected = true },
+  { "await with a timeout", partner, function(s) return s.partner:await(5) end, woken = { "from the partner" } },
+  { "receive of a line", connection("ab", "cd\n"), function(s) return s.near:receive("*l") end,
+    woken = { "abcd" }, closed = fails_with("closed") },
+  { "receive of a number", connection("ab", "cdef"), function(s) return s.near:receive(4) end,
+    woken = { "abcd" }, closed = fails_with("closed") },
+  { "receive of all", connection("ab", "cd", true), function(s) return s.near:receive("*a") end,
+    woken = { "abcd" }, closed = fails_with("closed") },
+  { "send", deaf_peer, function(s) return s.near:send(FLOOD) end, closed = fails_with("closed") },
+  { "accept", door, function(s) return s.listener:accept() end, woken = takes_client, closed = fails_with("closed") },
+  { "connect", full_house, function(s) return s.near:connect(s.address, s.port) end, closed = fails_with("closed") },
+  { "group, at its end", children, function(s)
+    return coev.group(function(group)
+      s.child = group:spawn(coev.suspend)
+      return "of the group"
+    end)
+  end, woken = { "of the group" } },
+  { "group, in its function", children, function(s)
+    return coev.group(function(group)
+      s.child = group:spawn(coev.suspend)
+      return s.child:join()
+    end)
+  end, woken = { true } },
+  { "timeout", clock, function(s) return coev.timeout(60, coev.sleep_until, s.time) end, woken = {} },
+  { "timeout of a receive", connection("ab", "cd\n"), function(s) return coev.timeout(60, s.near.receive, s.near) end,
+    woken = { "abcd" }, closed = fails_with("closed") },
+  { "shield", clock, function(s) return coev.shield(coev.sleep_until, s.time) end },
+  { "retry", clock, function(s) return coev.retry(function() return nil, "try" end, { tries = 2,
+    wait = math.max(s.time - coev.now(), 1e-6) }) end, woken = { nil, "try" } },
+  { "pcall", partner, function(s) return passed_on(coev.pcall(s.partner.join, s.partner)) end,
+    woken = { true, "from the partner" } },
+  { "a coroutine", connection("ab", "cd\n"), function(s)
+    return coev.coroutine.wrap(function()
+      return s.near:receive()
+    end)()
+  end, woken = { "abcd" }, closed = fails_with("closed") },
+  { "a comparator", partner, function(s)
+    table.sort({ 2, 1 }, function(a, b)
+      s.partner:join()
+      return a < b
+    end)
+  end, in_place = true },
+  { "a stock pcall", partner, function(s) return passed_on(pcall(s.partner.join, s.partner)) end, in_place = true },
+}
+
+-- Sets up the stage of `call`, with `time` for the moment on its clock, runs
+-- `test(stage)` and clears up.
+local function on_stage(call, seconds, test)
+  local kind = call[2]
+  helper.run(function()
+    local stage = { time = coev.now() + seconds };
+    (kind.open or nothing)(stage)
+    stage.time = coev.now() + seconds
+    test(stage, kind);
+    (kind.shut or nothing)(stage)
+  end)
+end
+
+-- What is said when a busy machine has let the moment between wake-up and turn pass.
+local MISSED = "the moment between wake-up and turn was missed"
+
+-- The same, and again when that moment was missed. Any other failure is one at once.
+local function on_stage_again(call, seconds, test)
+  for _ = 1, 3 do
+    local ok, err = pcall(on_stage, call, seconds, test)
+    if ok then
+      return
+    elseif not tostring(err):find(MISSED, 1, true) then
+      error(err, 0)
+    end
+  end
+  on_stage(call, seconds, test)
+end
+
+-- Gives the task of `stage` turns until it waits in the call.
+local function park(stage, f)
+  stage.task = coev.spawn(f)
+  coev.yield()
+  coev.yield()
+  coev.sleep(0.0005)
+end
+
+-- Gives turns until the task of `stage` is woken, and has not had its turn.
+local function await_wake_up(stage)
+  local deadline = coev.now() + 5
+  while stage.task:status() == "waiting" do
+    assert(coev.now() < deadline, "no wake-up comes")
+    coev.yield()
+  end
+  if stage.task:status() ~= "ready" then
+    error(MISSED .. ": the task is " .. stage.task:status(), 0)
+  end
+end
+
+local function assert_results(expected, stage, results)
+  if type(expected) == "function" then
+    expected(stage, results)
+  else
+    assert.same(expected, { unpack(results, 1, results.n) })
+  end
+end
+
+local function assert_cancelled(task, reason)
+  local ok, err = task:join()
+  assert.is_false(ok)
+  assert.is_true(coev.is_cancelled(err), tostring(err))
+  assert.equal(reason, err.reason)
+  assert.equal("cancelled", task:status())
+end
+
+-- EVENTS: what ends, or must not end, a wait. Each has a name, the seconds
+-- until the clock of the stage wakes it, which calls it is for, and its test.
+local EVENTS = {
+  {
+    "cancelled while parked loses nothing",
+    NEVER,
+    function()
+      return true
+    end,
+    function(call, stage, kind)
+      park(stage, function()
+        call[3](stage)
+        coev.yield()
+      end)
+      stage.task:cancel("while parked")
+      assert_cancelled(stage.task, "while parked")
+      if kind.kept and kind ~= children then
+        kind.wake(stage)
+        kind.kept(stage)
+      end
+    end,
+  },
+  {
+    "cancelled between wake-up and turn loses nothing",
+    SOON,
+    function(call)
+      return call[2].wake and not call.in_place
+    end,
+    function(call, stage, kind)
+      local results
+      park(stage, function()
+        results = pack(call[3](stage))
+        coev.yield()
+      end)
+      kind.wake(stage)
+      await_wake_up(stage)
+      stage.task:cancel("on its way")
+      assert_cancelled(stage.task, "on its way")
+      if not call.either then
+        assert.is_nil(results)
+      end
+      (kind.kept or nothing)(stage)
+    end,
+  },
+  {
+    "timed out is nil and 'timeout', and loses nothing",
+    NEVER,
+    function()
+      return true
+    end,
+    function(call, stage, kind)
+      local results = pack(coev.timeout(LIMIT, function()
+        call[3](stage)
+        coev.yield()
+      end))
+      assert.same({ nil, "timeout" }, { unpack(results, 1, results.n) })
+      if kind.kept and kind ~= children then
+        kind.wake(stage)
+        kind.kept(stage)
+      end
+    end,
+  },
+  {
+    "woken and timed out before its turn has its results",
+    SOON,
+    function(call)
+      return call.woken and not call.in_place and call[2] ~= flag
+    end,
+    function(call, stage, kind)
+      local results, deadline
+      park(stage, function()
+        deadline = coev.now() + LIMIT
+        coev.timeout(LIMIT, function()
+          results = pack(call[3](stage))
+          coev.yield()
+        end)
+      end)
+      kind.wake(stage)
+      await_wake_up(stage)
+      compute_until(deadline + SOON)
+      assert.is_true(stage.task:join())
+      assert.is_truthy(results)
+      assert_results(call.woken, stage, results)
+    end,
+  },
+  {
+    "woken has its results, whatever was collected meanwhile",
+    SOON,
+    function(call)
+      return call.woken
+    end,
+    function(call, stage, kind)
+      park(stage, function()
+        return call[3](stage)
+      end)
+      collectgarbage()
+      kind.wake(stage)
+      collectgarbage()
+      local results = pack(stage.task:join())
+      assert.is_true(results[1], tostring(results[2]))
+      assert_results(call.woken, stage, { n = results.n - 1, unpack(results, 2, results.n) })
+    end,
+  },
+  {
+    "whose object is closed comes back",
+    NEVER,
+    function(call)
+      return call.closed
+    end,
+    function(call, stage, kind)
+      park(stage, function()
+        return call[3](stage)
+      end)
+      kind.close(stage)
+      local results = pack(stage.task:join())
+      assert.is_true(results[1], tostring(results[2]))
+      assert_results(call.closed, stage, { n = results.n - 1, unpack(results, 2, results.n) })
+    end,
+  },
+}
+
+for _, event in ipairs(EVENTS) do
+  local name, seconds, applies, test = unpack(event)
+  describe("a wait " .. name .. ":", function()
+    for _, call in ipairs(CALLS) do
+      if applies(call) then
+        it(call[1], function()
+          on_stage_again(call, seconds, function(stage, kind)
+            test(call, stage, kind)
+          end)
+        end)
+      end
+    end
+  end)
+end
+
+-- Parks `count` tasks in `call`, each with a stage that only it can reach. The
+-- stages are the keys of `probes`.
+local function park_forgotten(call, count, probes)
+  for _ = 1, count do
+    local stage = {};
+    (call[2].open or nothing)(stage)
+    probes[stage] = true
+    coev.spawn(function()
+      call[3](stage)
+      error("woken: " .. tostring(stage))
+    end)
+  end
+  coev.yield()
+end
+
+describe("a wait on what nobody else can reach is collected:", function()
+  -- Not in helper.run, which holds the handles.
+  for _, call in ipairs(CALLS) do
+    if call.collected then
+      it(call[1], function()
+        local probes = setmetatable({}, { __mode = "k" })
+        park_forgotten(call, 10, probes)
+        assert.is_true(coev.stats().tasks >= 10)
+        for _ = 1, 8 do
+          collectgarbage()
+          coev.step()
+        end
+        local left = coev.tasks()
+        for _, task in ipairs(left) do
+          task:cancel()
+        end
+        assert.equal(0, #left)
+        assert.is_nil(next(probes))
+      end)
+    end
+  end
+end)

@@ -1,0 +1,161 @@
+local coev = require "coev"
+local helper = require "spec.helper"
+local child = require "spec.support.child"
+
+describe("now", function()
+  it("never goes back", function()
+    local last = coev.now()
+    for _ = 1, 1000 do
+      local now = coev.now()
+      assert.is_true(now >= last)
+      last = now
+    end
+  end)
+end)
+
+describe("sleep", function()
+  it("lasts at least as long as asked, and returns nothing", function()
+    helper.run(function()
+      for _, seconds in ipairs({ 0.0005, 0.003, 0.01 }) do
+        local start = coev.now()
+        assert.equal(0, select("#", coev.sleep(seconds)))
+        assert.is_true(coev.now() - start >= seconds)
+      end
+    end)
+  end)
+
+  it("wakes tasks in the order of their deadlines", function()
+    local order = {}
+    helper.run(function()
+      for _, milliseconds in ipairs({ 9, 1, 5, 3, 7 }) do
+        coev.spawn(function()
+          coev.sleep(milliseconds / 1000)
+          order[#order + 1] = milliseconds
+        end)
+      end
+    end)
+    assert.same({ 1, 3, 5, 7, 9 }, order)
+  end)
+
+  it("wakes tasks with one deadline in the order in which they slept", function()
+    local order = {}
+    helper.run(function()
+      local deadline = coev.now() + 0.003
+      for i = 1, 20 do
+        coev.spawn(function()
+          coev.sleep_until(deadline)
+          order[#order + 1] = i
+        end)
+      end
+    end)
+    for i = 1, 20 do
+      assert.equal(i, order[i])
+    end
+  end)
+
+  it("of 0 or less gives the other tasks a turn", function()
+    for _, seconds in ipairs({ 0, -1, -math.huge }) do
+      local order = {}
+      helper.run(function()
+        coev.spawn(function()
+          order[#order + 1] = "other"
+        end)
+        coev.sleep(seconds)
+        order[#order + 1] = "sleeper"
+      end)
+      assert.same({ "other", "sleeper" }, order)
+    end
+  end)
+
+  it("overlaps with the sleep of others", function()
+    local awake, most = 0, 0
+    helper.run(function()
+      for _ = 1, 100 do
+        coev.spawn(function()
+          awake = awake + 1
+          most = math.max(most, awake)
+          coev.sleep(0.005)
+          awake = awake - 1
+        end)
+      end
+    end)
+    assert.equal(100, most)
+  end)
+
+  it("works outside tasks and lets tasks run meanwhile", function()
+    local ran = false
+    coev.spawn(function()
+      coev.sleep(0.001)
+      ran = true
+    end)
+    coev.sleep(0.005)
+    assert.is_true(ran)
+  end)
+
+  it("of ten thousand tasks ends for all of them", function()
+    local awake = 0
+    helper.run(function()
+      for i = 1, 10000 do
+        coev.spawn(function()
+          coev.sleep((i % 10) / 1000)
+          awake = awake + 1
+        end)
+      end
+    end)
+    assert.equal(10000, awake)
+  end)
+
+  it("can be longer than any clock", function()
+    local result = child.run([[
+      local coev = require "coev"
+      for _, seconds in ipairs({ 1e9, 1e18, 1e300, math.huge }) do
+        coev.spawn(function()
+          coev.sleep(seconds)
+          print("woke from " .. seconds)
+        end)
+        coev.spawn(function()
+          coev.sleep_until(seconds)
+          print("woke at " .. seconds)
+        end)
+      end
+      coev.run(function()
+        coev.sleep(0.005)
+        print("main")
+        coev.stop()
+      end)
+    ]])
+    assert.same({ stdout = "main\n", stderr = "", status = 0 }, result)
+  end)
+end)
+
+describe("sleep_until", function()
+  it("returns when the clock has got there", function()
+    helper.run(function()
+      local deadline = coev.now() + 0.004
+      coev.sleep_until(deadline)
+      assert.is_true(coev.now() >= deadline)
+    end)
+  end)
+
+  it("gives the other tasks a turn when the time is over", function()
+    local order = {}
+    helper.run(function()
+      coev.spawn(function()
+        order[#order + 1] = "other"
+      end)
+      coev.sleep_until(coev.now() - 1)
+      order[#order + 1] = "sleeper"
+    end)
+    assert.same({ "other", "sleeper" }, order)
+  end)
+
+  it("keeps a loop free of drift", function()
+    helper.run(function()
+      local start = coev.now()
+      for i = 1, 5 do
+        coev.sleep_until(start + i * 0.002)
+        assert.is_true(coev.now() >= start + i * 0.002)
+      end
+    end)
+  end)
+end)
