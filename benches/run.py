@@ -1,0 +1,456 @@
+#!/usr/bin/env python3
+"""Runs coev, its peers and the reference programs side by side and prints what it found.
+
+Every figure is a ratio between programs that ran in turn (A B C A B C ...), because this machine's
+speed changes from minute to minute: per round a ratio, over the rounds their median.
+"""
+
+import argparse
+import ctypes
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+BUILD = ROOT / "build" / "bench"
+PEERS = BUILD / "peers"
+LUAS = ["5.1", "5.2", "5.3", "5.4", "5.5", "luajit"]
+NEEDS = {
+    "coev": 'require "coev"',
+    "cqueues": 'require "cqueues"',
+    "cqueues_sleep": 'require "cqueues"',
+    "luv": 'require "luv"',
+    "luasocket": 'require "socket"',
+    "copas": 'assert(require("copas").pause, "copas is older than 4")',
+    "dropped": 'require "coev"',
+    "kept": 'require "coev"',
+}
+CONNECTIONS = 64
+MESSAGES = 3000
+CPUS = sorted(os.sched_getaffinity(0))
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+options = None
+kept_limits = []
+over_limit = []
+
+
+# Children: each has a time limit of its own and dies with this process.
+
+
+class Failed(Exception):
+    """A child ended badly; the message says which and how."""
+
+
+def lua_command(lua):
+    """The interpreter: from PATH, else the one that `make` has built, else None."""
+    name = "luajit" if lua == "luajit" else "lua" + lua
+    built = ROOT / "build" / "host" / name
+    return shutil.which(name) or (built if os.access(built, os.X_OK) else None)
+
+
+def environment(lua):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("LUA_PATH", "LUA_CPATH", "LUA_INIT"))}
+    env["LUA_PATH"] = f"{PEERS}/?.lua;{PEERS}/?/init.lua;" + os.environ.get("LUA_PATH", ";;")
+    env["LUA_CPATH"] = f"{ROOT}/build/{lua}/?.so;" + os.environ.get("LUA_CPATH", ";;")
+    return env
+
+
+def start(command, lua=None, cpu=None):
+    """Starts a child in a process group of its own, on one CPU when `cpu` is given."""
+
+    def before_exec():
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.alarm(options.limit)
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
+
+    return subprocess.Popen(
+        [str(part) for part in command],
+        cwd=HERE,
+        env=environment(lua) if lua else None,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=before_exec,
+    )
+
+
+def reap(child):
+    """Waits for a child; returns its remaining output and the CPU seconds it has used."""
+    output = child.stdout.read().decode()
+    errors = child.stderr.read().decode().strip()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    child.stdout.close()
+    child.stderr.close()
+    if child.returncode != 0:
+        raise Failed(f"{' '.join(child.args)}: exit {child.returncode}: {errors[:400]}")
+    return output, usage.ru_utime + usage.ru_stime
+
+
+def kill(child):
+    """Ends what is left of a child's process group, whatever has happened before."""
+    if child is not None and child.returncode is None:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        child.wait()
+        child.stdout.close()
+        child.stderr.close()
+
+
+def call(command, lua=None):
+    """Runs a program that prints one number."""
+    child = None
+    try:
+        child = start(command, lua, CPUS[0])
+        return float(reap(child)[0])
+    finally:
+        kill(child)
+
+
+# Rounds and tables.
+
+
+def interleave(cases):
+    """Measures all cases in turn, `rounds` times; a case that fails is named and dropped."""
+    values = {name: [] for name in cases}
+    for _ in range(options.rounds):
+        for name in list(values):
+            try:
+                values[name].append(cases[name]())
+            except (Failed, ValueError) as failure:
+                print(f"FAILED {' '.join(name)}: {failure}")
+                over_limit.append(f"{' '.join(name)} failed")
+                del values[name]
+    return values
+
+
+def ratio(values, above, below):
+    """The per-round ratios of two cases, or None when one of them is missing."""
+    if above not in values or below not in values:
+        return None
+    return [a / b for a, b in zip(values[above], values[below])]
+
+
+def spread(numbers, digits):
+    return f"{statistics.median(numbers):.{digits}f} ({min(numbers):.{digits}f}-{max(numbers):.{digits}f})"
+
+
+def verdict(what, ratios, limit, at_least=False):
+    """A cell with the median ratio, its spread, the limit and whether it is kept."""
+    if not ratios:
+        return "-"
+    cell = spread(ratios, 2)
+    if limit is None:
+        return cell
+    middle = statistics.median(ratios)
+    kept = middle >= limit if at_least else middle <= limit
+    (kept_limits if kept else over_limit).append(f"{what}: {middle:.2f}, limit {limit}")
+    return f"{cell} {'>=' if at_least else '<='}{limit} {'ok' if kept else 'OVER'}"
+
+
+def table(title, header, rows):
+    print(f"\n{title}")
+    widths = [max(len(str(row[i])) for row in [header] + rows) for i in range(len(header))]
+    for row in [header] + rows:
+        print("  " + "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip())
+    sys.stdout.flush()
+
+
+usable_cache = {}
+
+
+def usable(lua, kind):
+    """Whether this Lua can run this kind; says so, once, when it cannot."""
+    if (lua, kind) not in usable_cache:
+        reason = None
+        if kind in NEEDS:
+            child = None
+            try:
+                child = start([lua_command(lua), "-e", NEEDS[kind]], lua)
+                reap(child)
+            except Failed as failure:
+                # "lua5.4: (command line):1: module 'x' not found:" and its search path
+                said = str(failure).partition(": exit ")[2].splitlines()[0]
+                reason = re.sub(r"^.*?: .*?:\d+: ", "", said).rstrip(":")
+            finally:
+                kill(child)
+        if reason:
+            print(f"SKIPPED {lua} {kind}: {reason}")
+        usable_cache[lua, kind] = reason is None
+    return usable_cache[lua, kind]
+
+
+def chosen(default):
+    """The Luas of a bench: those asked for, else its default ones."""
+    found = [lua for lua in options.luas or default if lua_command(lua)]
+    for lua in options.luas or default:
+        if lua not in found:
+            print(f"SKIPPED {lua}: no such interpreter")
+    return found
+
+
+def kinds_of(lua, kinds):
+    return [kind for kind in kinds if usable(lua, kind)]
+
+
+def against_bare(title, unit, program, luas, kinds, arguments):
+    """A table of programs that print one number each, coev's as ratio to bare and to the peers."""
+    cases = {
+        (lua, kind): (lambda lua=lua, kind=kind: call([lua_command(lua), program, kind, *arguments(kind)], lua))
+        for lua in luas
+        for kind in kinds_of(lua, kinds)
+    }
+    values = interleave(cases)
+    rows = []
+    for lua, kind in values:
+        own = (lua, "coev")
+        rows.append([
+            lua, kind, spread(values[lua, kind], 0),
+            verdict("", ratio(values, (lua, kind), (lua, "bare")), None) if kind != "bare" else "-",
+            verdict("", ratio(values, (lua, kind), own), None) if kind != "coev" else "-",
+        ])
+    table(title, ["lua", "kind", unit, "/bare", "/coev"], rows)
+
+
+# The benches.
+
+
+def bench_switch():
+    """ns per switch: coev against a bare loop of resume and yield, cqueues and copas"""
+    peers = ["cqueues", "cqueues_sleep", "copas"]
+    for tasks in (10, 1000, 100_000):
+        cases = {}
+        for lua in chosen(["5.4", "luajit"]):
+            for kind in kinds_of(lua, ["bare", "coev", *peers]):
+                switches = 1_000_000 if kind in peers else 4_000_000
+                command = [lua_command(lua), "switch.lua", kind, tasks, switches // tasks]
+                cases[lua, kind] = lambda command=command, lua=lua: call(command, lua)
+        values = interleave(cases)
+        rows = []
+        for lua, kind in values:
+            limit = {("5.4", 1000): 0.75, ("luajit", 1000): 1.0}.get((lua, tasks), 1.1) if kind == "coev" else None
+            factor = None if kind == "cqueues_sleep" else 4
+            name = f"switch {lua} {tasks} {kind}"
+            rows.append([
+                lua, kind, spread(values[lua, kind], 1),
+                verdict(f"{name}/bare", ratio(values, (lua, kind), (lua, "bare")), limit) if kind != "bare" else "-",
+                verdict(f"{name}/coev", ratio(values, (lua, kind), (lua, "coev")), factor, True) if kind in peers else "-",
+            ])
+        table(f"switch: {tasks} tasks", ["lua", "kind", "ns/switch", "/bare", "peer/coev"], rows)
+
+
+def serve(command, lua, connections, messages, parallel, traced=None):
+    """One server and its load; returns the server's CPU seconds. Every echo is accounted for."""
+    server = load = None
+    try:
+        # Under strace the server gets a limit of its own: it would outlive its tracer.
+        wrapper = ["strace", "-c", "-f", "-o", traced, "timeout", options.limit] if traced else []
+        server = start([*wrapper, *command], lua, CPUS[0])
+        port = server.stdout.readline().decode().strip()
+        if not port:
+            reap(server)
+            raise Failed(f"{' '.join(server.args)}: printed no port")
+        load = start([BUILD / "echo_load", port, connections, messages, parallel], cpu=CPUS[-1])
+        echoed = int(reap(load)[0])
+        output, cpu = reap(server)
+        if not echoed == int(output) == connections * messages:
+            raise Failed(f"{' '.join(server.args)}: served {output.strip()}, echoed {echoed}")
+        return cpu
+    finally:
+        kill(load)
+        kill(server)
+
+
+def compile_c():
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for name in ("echo_server", "echo_load"):
+        subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", BUILD / name, HERE / (name + ".c")], check=True)
+
+
+def servers(kinds, *extra):
+    """The commands of all servers that can run here, the C reference first."""
+    compile_c()
+    found = {("C", "epoll"): lambda connections: ([BUILD / "echo_server", connections], None)}
+    for lua in chosen(["luajit", "5.4"]):
+        for kind in kinds_of(lua, kinds):
+            found[lua, kind] = lambda connections, lua=lua, kind=kind: (
+                [lua_command(lua), "echo_server.lua", kind, connections, *extra], lua)
+    return found
+
+
+def system_calls(command, lua, connections, messages):
+    """System calls a message, counted by strace, those of an idle run subtracted."""
+    totals = []
+    for count in (messages, 0):
+        with tempfile.NamedTemporaryFile(mode="r") as trace:
+            serve(command, lua, connections, count, connections, traced=trace.name)
+            found = re.search(r"^\s*100\.00\s+(?:[\d.]+\s+){2}(\d+)", trace.read(), re.MULTILINE)
+            if not found:
+                raise Failed("strace printed no total")
+            totals.append(int(found.group(1)))
+    return (totals[0] - totals[1]) / (connections * messages)
+
+
+def echo(title, kinds, *extra):
+    connections, messages = CONNECTIONS, MESSAGES
+    found = servers(kinds, *extra)
+    cases = {}
+    for name, command in found.items():
+
+        def measure(command=command(connections)):
+            idle = serve(*command, connections, 0, connections)
+            busy = serve(*command, connections, messages, connections)
+            return (busy - idle) * 1e6 / (connections * messages)
+
+        cases[name] = measure
+    values = interleave(cases)
+    traced = shutil.which("strace")
+    if not traced:
+        print("SKIPPED system calls: no strace")
+    limits = {"luajit": 1.25, "5.4": 1.35}
+    rows = []
+    for name in values:
+        lua, kind = name
+        calls = "-"
+        if traced:
+            try:
+                count = system_calls(*found[name](connections), connections, 100)
+                calls = verdict(f"{title} {lua} {kind} system calls", [count], 2.1 if kind == "coev" else None)
+            except Failed as failure:
+                print(f"FAILED strace {lua} {kind}: {failure}")
+        own = (lua, "coev")
+        rows.append([
+            lua, kind, spread(values[name], 2),
+            verdict(f"{title} {lua} coev/C", ratio(values, name, ("C", "epoll")), limits.get(lua) if kind == "coev" else None),
+            verdict(f"{title} {lua} {kind}/coev", ratio(values, name, own), 1.0, True) if kind not in ("coev", "epoll") else "-",
+            calls,
+        ])
+    table(f"{title}: {connections} connections, {messages} messages of 64 bytes each, server CPU",
+          ["lua", "kind", "us/message", "/C", "peer/coev", "system calls"], rows)
+
+
+def bench_echo():
+    """server CPU and system calls per 64-byte message: C, coev, luv, cqueues, copas, LuaSocket"""
+    echo("echo", ["coev", "luv", "cqueues", "copas", "luasocket"])
+
+
+def bench_lines():
+    """the echo bench, read by lines instead of by count (only when asked for)"""
+    echo("lines", ["coev", "cqueues", "copas", "luasocket"], "line")
+
+
+def bench_memory():
+    """bytes per sleeping task, beyond what a parked bare coroutine takes"""
+    tasks, page = 100_000, os.sysconf("SC_PAGE_SIZE")
+    cases = {
+        (lua, kind): (lambda lua=lua, kind=kind: call([lua_command(lua), "memory.lua", kind, tasks, page], lua))
+        for lua in chosen(LUAS)
+        for kind in kinds_of(lua, ["bare", "dropped", "kept", "cqueues", "copas"])
+    }
+    values = interleave(cases)
+    rows = []
+    for lua, kind in values:
+        bare = values.get((lua, "bare"))
+        limit = 200 if kind in ("dropped", "kept") else None
+        extra = [a - b for a, b in zip(values[lua, kind], bare)] if bare and kind != "bare" else None
+        rows.append([lua, kind, spread(values[lua, kind], 0), verdict(f"memory {lua} {kind}", extra, limit)])
+    table(f"memory: {tasks} sleeping tasks (coev: handles dropped, handles kept)",
+          ["lua", "kind", "bytes/task", "beyond bare"], rows)
+
+
+def bench_spawn():
+    """ns per task that is created, runs once and ends (informative)"""
+    against_bare("spawn: create, run, end", "ns/task", "spawn.lua", chosen(["5.4", "luajit"]),
+                 ["bare", "coev", "cqueues", "copas"], lambda _: [200_000])
+
+
+def bench_connections():
+    """server CPU per connection that brings one message (informative)"""
+    count, parallel = 8000, 32
+    found = servers(["coev", "luv", "cqueues", "copas", "luasocket"])
+    cases = {
+        name: (lambda command=command(count): serve(*command, count, 1, parallel) * 1e6 / count)
+        for name, command in found.items()
+    }
+    values = interleave(cases)
+    rows = [[lua, kind, spread(values[lua, kind], 1), verdict("", ratio(values, (lua, kind), ("C", "epoll")), None)]
+            for lua, kind in values]
+    table(f"connections: {count} of one message each, {parallel} at a time, server CPU",
+          ["lua", "kind", "us/connection", "/C"], rows)
+
+
+def bench_sleep():
+    """CPU per sleep of 0 to 0.2 s, 100,000 tasks at once (informative)"""
+    against_bare("sleep: 100000 tasks, 3 random sleeps each, CPU", "ns/sleep", "sleep.lua", chosen(["5.4", "luajit"]),
+                 ["coev", "luv", "cqueues", "copas"], lambda _: [100_000])
+
+
+BENCHES = {name[6:]: value for name, value in list(globals().items()) if name.startswith("bench_")}
+ASKED_ONLY = {"lines"}
+
+
+def facts():
+    def said(*command):
+        try:
+            return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        except OSError:
+            return ""
+
+    commit = said("git", "rev-parse", "--short", "HEAD") or "unknown"
+    if said("git", "--no-optional-locks", "status", "--porcelain"):
+        commit += " with uncommitted changes"
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        model = re.search(r"^model name\s*: (.*)$", info.read(), re.MULTILINE)
+    load = os.getloadavg()[0]
+    print(f"commit   {commit}")
+    print(f"machine  {len(CPUS)} x {model.group(1) if model else os.uname().machine}, Linux {os.uname().release}, load {load:.1f}")
+    print(f"rounds   {options.rounds}; figures are: median (least-most); ratios are taken within a round")
+    if load > 0.5 * len(CPUS):
+        print("WARNING  the machine is busy: trust no figure whose spread is wide")
+
+
+def main():
+    global options
+    listing = "\n".join(f"  {name:12} {bench.__doc__}" for name, bench in BENCHES.items())
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="benches:\n" + listing,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help="default: all but " + ", ".join(ASKED_ONLY))
+    parser.add_argument("--lua", action="append", dest="luas", choices=LUAS, help="only this Lua; may be repeated")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each bench (default 5)")
+    parser.add_argument("--limit", type=int, default=120, help="seconds after which a child is killed (default 120)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a limit is not kept")
+    options = parser.parse_args()
+    for name in options.benches:
+        if name not in BENCHES:
+            parser.error(f"no bench {name!r}; there are: {', '.join(BENCHES)}")
+    # Ended by a signal, it still ends and reaps its children on the way out.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+    facts()
+    for name in options.benches or [name for name in BENCHES if name not in ASKED_ONLY]:
+        BENCHES[name]()
+    print()
+    for line in over_limit:
+        print("OVER   ", line)
+    print(f"{len(kept_limits)} limits kept, {len(over_limit)} not")
+    return 1 if options.check and over_limit else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
