@@ -428,6 +428,109 @@ describe("weaken", function()
   end)
 end)
 
+describe("a task that somebody waits for", function()
+  -- Joins a task that `make` spawns, with no handle of it but the join's own,
+  -- collects while it is in suspend, resumes it by `wake`, and returns what the
+  -- join returned.
+  local function joined(make)
+    local results
+    helper.run(function()
+      local task, go = make()
+      spawn(function(joining)
+        results = { joining:join() }
+      end, task)
+      coev.yield()
+      collect()
+      task = go(task)
+      collect()
+      coev.sleep(0.002)
+      collect()
+    end)
+    return results
+  end
+
+  it("stays, when it goes on after a suspend and its handle is dropped", function()
+    local results = joined(function()
+      return spawn(function()
+        coev.suspend()
+        coev.sleep(0.001)
+        return "ended"
+      end), function(task)
+        task:resume()
+      end
+    end)
+    assert.same({ true, "ended" }, results)
+  end)
+
+  it("stays, while what it has deferred waits", function()
+    local deferred = 0
+    local results = joined(function()
+      return spawn(function()
+        coev.defer(function()
+          collectgarbage()
+          coev.sleep(0.001)
+          deferred = deferred + 1
+        end)
+        coev.suspend()
+        return "ended"
+      end), function(task)
+        task:resume()
+      end
+    end)
+    assert.equal(1, deferred)
+    assert.same({ true, "ended" }, results)
+  end)
+
+  it("stays, when it is weakened and its handle dropped", function()
+    local results = joined(function()
+      return spawn(function()
+        coev.sleep(0.001)
+        return "ended"
+      end), function(task)
+        task:weaken()
+      end
+    end)
+    assert.same({ true, "ended" }, results)
+  end)
+end)
+
+describe("the error of a task", function()
+  -- Fails far down, so that the traceback takes the collector some steps.
+  local function fail(depth)
+    if depth == 0 then
+      error({ "broken" })
+    end
+    fail(depth - 1)
+    return depth
+  end
+
+  -- Sets a number that says how busy the collector is; returns the old one.
+  local function tune(parameter, value)
+    if _VERSION == "Lua 5.5" then
+      return collectgarbage("param", parameter, value)
+    end
+    return collectgarbage("set" .. parameter, value)
+  end
+
+  it("and its traceback are whole, however busy the collector", function()
+    local pause, step = tune("pause", 1), tune("stepmul", 10000)
+    helper.run(function()
+      for _ = 1, 100 do
+        local ok, err, traceback = spawn(function()
+          coev.defer(function() end)
+          fail(30)
+        end):join()
+        assert.is_false(ok)
+        assert.same({ "broken" }, err)
+        local _, lines = traceback:gsub("\n[^\n]*garbage_spec", "")
+        assert.is_true(lines > 15, traceback)
+      end
+    end)
+    tune("pause", pause)
+    tune("stepmul", step)
+  end)
+end)
+
 describe("the memory", function()
   it("of tasks that were cancelled, timed out or weakened is given back", function()
     local function round()

@@ -3,7 +3,7 @@
 local child = {}
 
 -- Seconds after which a child is killed: its status is 124 or 137 then.
-local LIMIT = 10
+local LIMIT = 10 * tonumber(os.getenv("SPEC_PATIENCE") or 1)
 
 local function quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"

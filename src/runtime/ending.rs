@@ -104,8 +104,8 @@ impl Runtime {
         true
     }
 
-    /// Lets the registry hold those who wait for the end of a task, before its handle lets go of them.
-    fn tighten_joiners(&self, state: State, task: TaskId) {
+    /// Lets the registry hold those who wait for the end of a task, before its handle lets go of them or is let go of.
+    pub(super) fn tighten_joiners(&self, state: State, task: TaskId) {
         let mut core = self.core.borrow_mut();
         let joiners = core
             .record(task)

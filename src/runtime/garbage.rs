@@ -75,9 +75,11 @@ impl Runtime {
             let Some(record) = core.tasks.get(task) else {
                 continue;
             };
-            record.rarities.get_or_insert_default().loose = false;
+            let rarities = record.rarities.get_or_insert_default();
+            rarities.loose = false;
+            let weak = rarities.weak;
             drop(core);
-            state.tighten(&self.library, Runtime::name_of(task));
+            state.tighten(&self.library, Runtime::name_of(task), weak);
         }
     }
 
@@ -146,8 +148,10 @@ impl Runtime {
         };
         record.rarities.get_or_insert_default().weak = true;
         drop(core);
-        // The registry may hold the handle by now, for the sake of those who join: back to the coroutine alone.
-        state.tighten(&self.library, Runtime::name_of(task));
+        // The registry may hold the handle by now, for the sake of those who join: it holds these themselves from now
+        // on, and of this task the coroutine alone.
+        self.tighten_joiners(state, task);
+        state.tighten(&self.library, Runtime::name_of(task), true);
         true
     }
 }

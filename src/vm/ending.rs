@@ -88,7 +88,9 @@ impl State {
         };
         // SAFETY: as in `finish`; where memory fails, the message of that failure stands in for all.
         unsafe {
-            let top = ffi::lua_gettop(self.raw());
+            // The registry lets go of the coroutine before it is closed: the stack holds it until then.
+            registry::push_coroutine(self.raw(), library, task.slot); // co
+            let held = ffi::lua_gettop(self.raw());
             ffi::lua_rawgeti(
                 self.raw(),
                 ffi::LUA_REGISTRYINDEX,
@@ -96,7 +98,7 @@ impl State {
             );
             ffi::lua_pushlightuserdata(self.raw(), (&raw const ending).cast_mut().cast());
             if ffi::lua_pcall(self.raw(), 1, 3, 0) != ffi::LUA_OK {
-                ffi::lua_settop(self.raw(), top + 1);
+                ffi::lua_settop(self.raw(), held + 1);
                 registry::settle(self.raw(), library, task.slot, Ended::Failed, 0);
                 ffi::lua_pushnil(self.raw());
                 ffi::lua_insert(self.raw(), -2);
@@ -106,6 +108,7 @@ impl State {
             if matches!(error, ErrorAt::Top) {
                 compat::close_coroutine(co.raw(), self.raw());
             }
+            ffi::lua_remove(self.raw(), held);
         }
         ending.ended.get()
     }
@@ -127,6 +130,8 @@ impl State {
         // SAFETY: as in `finish`. The new coroutine is anchored in the task's slot when the call has gone well.
         unsafe {
             let top = ffi::lua_gettop(self.raw());
+            // The new coroutine takes the old one's place in the registry: the stack holds the old one to its end.
+            registry::push_coroutine(self.raw(), library, task.slot);
             ffi::lua_rawgeti(
                 self.raw(),
                 ffi::LUA_REGISTRYINDEX,
@@ -141,10 +146,10 @@ impl State {
                     c_int::try_from(count).unwrap_or(0),
                 )
             });
-            ffi::lua_settop(self.raw(), top);
             if begun.is_some() && returned.is_none() && matches!(error, ErrorAt::Top) {
                 compat::close_coroutine(co.raw(), self.raw());
             }
+            ffi::lua_settop(self.raw(), top);
             begun
         }
     }
@@ -313,10 +318,6 @@ pub(super) unsafe extern "C-unwind" fn begin_epilogue(l: *mut lua_State) -> c_in
         let ending = &*ffi::lua_touserdata(l, 1).cast::<Ending>();
         let library = &*ending.library;
         let co = ffi::lua_newthread(l); // e co
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // e co as
-        ffi::lua_pushvalue(l, 2);
-        ffi::lua_rawseti(l, -2, ending.task.slot.key());
-        ffi::lua_settop(l, 2); // e co
         ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.helpers.epilogue as _); // e co f
         ffi::lua_pushinteger(l, ending.task.slot.key() as _); // e co f slot
         ffi::lua_pushboolean(l, c_int::from(ending.count >= 0)); // e co f slot ok
@@ -331,6 +332,7 @@ pub(super) unsafe extern "C-unwind" fn begin_epilogue(l: *mut lua_State) -> c_in
             entry::raise_top(l);
         }
         ffi::lua_xmove(l, co, count); // e co
+        registry::replace_coroutine(l, library, ending.task.slot); // e co
         ffi::lua_pushinteger(l, (count - 1) as _); // e co n
     }
     2

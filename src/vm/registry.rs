@@ -226,19 +226,66 @@ pub(super) unsafe fn loosen(
     }
 }
 
-/// Lets the registry hold a task again that was held by what it waited for. `[-0, +0, -]`
+/// Lets the registry hold a task again that was held by what it waited for: by its handle, which holds those who wait
+/// for it, but for a `weak` one. `[-0, +0, -]`
 ///
 /// # Safety
-/// `l` is the running state with six free slots; `loosen` has loosened the task, and what holds it is still reachable.
-pub(super) unsafe fn tighten(l: *mut lua_State, library: &Library, slot: Slot) {
+/// `l` is the running state with six free slots; `loosen` has loosened the task, and what holds it is still reachable;
+/// or the task is anchored.
+pub(super) unsafe fn tighten(l: *mut lua_State, library: &Library, slot: Slot, weak: bool) {
     // SAFETY: the caller's promise; the key exists, so storing takes no memory.
     unsafe {
         let top = ffi::lua_gettop(l);
-        push_coroutine(l, library, slot); // co
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // co as
-        ffi::lua_pushvalue(l, -2); // co as co
-        ffi::lua_rawseti(l, -2, slot.key()); // co as
+        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // as
+        if weak || !push_bound_handle(l, library, slot) {
+            push_coroutine(l, library, slot);
+        } // as h | co
+        ffi::lua_rawseti(l, top + 1, slot.key()); // as
         ffi::lua_settop(l, top);
+    }
+}
+
+/// Pushes the handle of the live task in `slot` where that holds its coroutine; answers whether it does.
+/// `[-0, +(0 | 1), -]`
+///
+/// # Safety
+/// `l` is the running state with two free slots.
+unsafe fn push_bound_handle(l: *mut lua_State, library: &Library, slot: Slot) -> bool {
+    // SAFETY: the caller's promise; only handles lie in the table.
+    unsafe {
+        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // hs
+        ffi::lua_rawgeti(l, -1, slot.key()); // hs h?
+        ffi::lua_remove(l, -2); // h?
+        let handle = ffi::lua_touserdata(l, -1).cast::<Handle>();
+        let bound = !handle.is_null() && (*handle).bound.get();
+        if !bound {
+            ffi::lua_settop(l, -2);
+        }
+        bound
+    }
+}
+
+/// Puts the coroutine on top in the place of the live task's own one. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is the running state with five free slots; `spawn` has anchored the task.
+pub(super) unsafe fn replace_coroutine(l: *mut lua_State, library: &Library, slot: Slot) {
+    // SAFETY: the caller's promise; the keys exist, so storing takes no memory.
+    unsafe {
+        let co = ffi::lua_gettop(l);
+        if push_bound_handle(l, library, slot) {
+            compat::user_value(l, -1); // co h u
+            ffi::lua_pushvalue(l, co);
+            ffi::lua_rawseti(l, -2, COROUTINE);
+            ffi::lua_settop(l, co);
+        }
+        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // co as
+        ffi::lua_rawgeti(l, -1, slot.key()); // co as co | h | false
+        if ffi::lua_type(l, -1) != ffi::LUA_TUSERDATA {
+            ffi::lua_pushvalue(l, co);
+            ffi::lua_rawseti(l, co + 1, slot.key());
+        }
+        ffi::lua_settop(l, co);
     }
 }
 
@@ -346,8 +393,16 @@ pub(super) unsafe fn settle(
         if ffi::lua_type(l, -1) == ffi::LUA_TUSERDATA {
             let handle = ffi::lua_touserdata(l, -1).cast::<Handle>();
             if count == 0 && (*handle).bound.get() {
-                ffi::lua_createtable(l, 0, 0); // r… hs h t
-                compat::set_user_table(l, -2); // r… hs h
+                compat::user_value(l, -1); // r… hs h t
+                ffi::lua_pushnil(l);
+                while ffi::lua_next(l, -2) != 0 {
+                    ffi::lua_pushnil(l); // r… hs h t key value nil
+                    ffi::lua_replace(l, -2);
+                    ffi::lua_pushvalue(l, -2);
+                    ffi::lua_insert(l, -2); // r… hs h t key key nil
+                    ffi::lua_rawset(l, -4); // r… hs h t key
+                }
+                ffi::lua_settop(l, -2); // r… hs h
             }
             if count > 0 {
                 let results = ffi::lua_gettop(l) + 1;

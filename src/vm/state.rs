@@ -147,9 +147,9 @@ impl State {
     }
 
     /// Lets the registry hold a task again that was held by what it waited for.
-    pub(crate) fn tighten(self, library: &Library, task: TaskName) {
+    pub(crate) fn tighten(self, library: &Library, task: TaskName, weak: bool) {
         // SAFETY: six slots of the frame's 20; whoever wakes a task reaches what it waits for, which holds it.
-        unsafe { registry::tighten(self.0, library, task.slot) };
+        unsafe { registry::tighten(self.0, library, task.slot, weak) };
     }
 
     /// Collects garbage; with `places`, makes the tables of tasks small again instead.
