@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +32,11 @@ NEEDS = {
     "copas": 'assert(require("copas").pause, "copas is older than 4")',
     "dropped": 'require "coev"',
     "kept": 'require "coev"',
+    "plain": 'require "coev"',
+    "timed": 'require "coev"',
+    "direct": 'assert(require("coev").supervisor)',
+    "idle": 'require "coev"',
+    "switching": 'require "coev"',
 }
 CONNECTIONS = 64
 MESSAGES = 3000
@@ -206,8 +212,11 @@ def kinds_of(lua, kinds):
     return [kind for kind in kinds if usable(lua, kind)]
 
 
-def against_bare(title, unit, program, luas, kinds, arguments):
-    """A table of programs that print one number each, coev's as ratio to bare and to the peers."""
+def against_bare(title, unit, program, luas, kinds, arguments, limit=None, factor=None):
+    """A table of programs that print one number each, as ratios to bare and to coev.
+
+    `limit` is what coev/bare may be at most, `factor` what peer/coev must be at least.
+    """
     cases = {
         (lua, kind): (lambda lua=lua, kind=kind: call([lua_command(lua), program, kind, *arguments(kind)], lua))
         for lua in luas
@@ -216,11 +225,12 @@ def against_bare(title, unit, program, luas, kinds, arguments):
     values = interleave(cases)
     rows = []
     for lua, kind in values:
-        own = (lua, "coev")
+        name, own, peer = f"{title.partition(':')[0]} {lua} {kind}", kind == "coev", kind not in ("bare", "coev")
+        to_bare, to_coev = (ratio(values, (lua, kind), (lua, below)) for below in ("bare", "coev"))
         rows.append([
             lua, kind, spread(values[lua, kind], 0),
-            verdict("", ratio(values, (lua, kind), (lua, "bare")), None) if kind != "bare" else "-",
-            verdict("", ratio(values, (lua, kind), own), None) if kind != "coev" else "-",
+            verdict(f"{name}/bare", to_bare, limit if own else None) if kind != "bare" else "-",
+            verdict(f"{name}/coev", to_coev, factor if peer else None, True) if not own else "-",
         ])
     table(title, ["lua", "kind", unit, "/bare", "/coev"], rows)
 
@@ -372,9 +382,91 @@ def bench_memory():
 
 
 def bench_spawn():
-    """ns per task that is created, runs once and ends (informative)"""
+    """ns per task that is created, runs once and ends: coev against a bare loop, cqueues and copas"""
     against_bare("spawn: create, run, end", "ns/task", "spawn.lua", chosen(["5.4", "luajit"]),
-                 ["bare", "coev", "cqueues", "copas"], lambda _: [200_000])
+                 ["bare", "coev", "cqueues", "copas"], lambda _: [200_000], limit=1.6, factor=2)
+
+
+def bench_timeout():
+    """ns that coev.timeout adds to a wait that does not expire"""
+    for tasks in (1, 1000):
+        cases = {
+            (lua, kind): (lambda lua=lua, kind=kind: call(
+                [lua_command(lua), "timeout.lua", kind, tasks, 2_000_000 // tasks], lua))
+            for lua in chosen(["5.4", "luajit"])
+            for kind in kinds_of(lua, ["plain", "timed"])
+        }
+        values = interleave(cases)
+        rows = []
+        for lua, kind in values:
+            pairs = zip(values[lua, kind], values.get((lua, "plain"), []))
+            added = [a - b for a, b in pairs] if kind == "timed" else None
+            limit = 150 if lua == "luajit" else None
+            rows.append([lua, kind, spread(values[lua, kind], 1), verdict(f"timeout {lua} {tasks}", added, limit)])
+        table(f"timeout: yields of {tasks} task{'s' if tasks > 1 else ''}, plain and within coev.timeout",
+              ["lua", "kind", "ns/yield", "ns added"], rows)
+
+
+def bench_supervisor():
+    """ns per dispatch of an event: coev's supervisor, with handlers that are tasks and direct ones, against the wiki's"""
+    for processes in (1, 100):
+        cases = {
+            (lua, kind): (lambda lua=lua, kind=kind: call(
+                [lua_command(lua), "supervisor.lua", kind, processes, 1_000_000 // processes], lua))
+            for lua in chosen(["5.4", "luajit"])
+            for kind in kinds_of(lua, ["bare", "wiki", "coev", "direct"])
+        }
+        values = interleave(cases)
+        rows = []
+        for lua, kind in values:
+            own = kind in ("coev", "direct")
+            share = 0.3 if own and lua == "luajit" else None
+            name = f"supervisor {lua} {processes}"
+            rows.append([
+                lua, kind, spread(values[lua, kind], 0),
+                verdict(f"{name} bare/{kind}", ratio(values, (lua, "bare"), (lua, kind)), share, True)
+                if kind != "bare" else "-",
+                verdict(f"{name} wiki/{kind}", ratio(values, (lua, "wiki"), (lua, kind)), 2, True) if own else "-",
+            ])
+        table(f"supervisor: events to {processes} process{'es' if processes > 1 else ''}",
+              ["lua", "kind", "ns/dispatch", "bare/kind", "wiki/kind"], rows)
+
+
+def interrupted(command, lua):
+    """Milliseconds from SIGINT until the program is gone, with the message that an interpreter has for it."""
+    child = None
+    try:
+        child = start(command, lua, CPUS[0])
+        if child.stdout.readline() != b"ready\n":
+            reap(child)
+            raise Failed(f"{' '.join(child.args)}: never got ready")
+        # Until it is where it stays: in its poll, or among its tasks.
+        time.sleep(0.05)
+        began = time.perf_counter()
+        child.send_signal(signal.SIGINT)
+        try:
+            reap(child)
+        except Failed as failure:
+            # It may also have died of its own limit, of a crash, or of another error.
+            if ": exit 1: " not in str(failure) or "interrupted!" not in str(failure):
+                raise
+            return (time.perf_counter() - began) * 1000
+        raise Failed(f"{' '.join(child.args)}: ended as if nothing had happened")
+    finally:
+        kill(child)
+
+
+def bench_interrupt():
+    """ms from SIGINT to the end of the process: idle in the loop, and switching between tasks"""
+    cases = {
+        (lua, kind): (lambda lua=lua, kind=kind: interrupted([lua_command(lua), "interrupt.lua", kind], lua))
+        for lua in chosen(["5.4", "luajit"])
+        for kind in kinds_of(lua, ["bare", "idle", "switching"])
+    }
+    values = interleave(cases)
+    rows = [[lua, kind, verdict(f"interrupt {lua} {kind}", values[lua, kind], 100 if kind != "bare" else None)]
+            for lua, kind in values]
+    table("interrupt: SIGINT until the process is gone", ["lua", "kind", "ms"], rows)
 
 
 def bench_connections():
