@@ -117,6 +117,17 @@ describe("examples/producers.lua", function()
   end)
 end)
 
+describe("examples/supervisor.lua", function()
+  it("brings every event to every process, and starts a child again until it is through", function()
+    local result = child.run_file("examples/supervisor.lua", { arguments = { 50, 20 } })
+    assert.equal(0, result.status, result.stderr)
+    assert.truthy(result.stdout:find("20 signals brought 1000 events to 50 processes\n0 of them still wait\n", 1, true),
+      result.stdout)
+    assert.equal(2, select(2, result.stdout:gsub("log: child 'worker' failed: out of luck\n", "")))
+    assert.truthy(result.stdout:find("it was started 3 times\n", 1, true), result.stdout)
+  end)
+end)
+
 describe("examples/demo.lua", function()
   it("runs them all, redis where it is installed, and leaves nothing behind", function()
     local result = child.run_file("examples/demo.lua")
