@@ -127,4 +127,9 @@ local function epilogue(slot, ok, ...)
   return ok, ...
 end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, Cancelled
+-- Gives a new task what it has from the start, after `natives.endow_tasks(true)`.
+local function endow(task)
+  natives.endow(task)
+end
+
+return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, Cancelled

@@ -12,6 +12,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"cancel", cancel),
     function!(c"defer", defer),
     function!(c"descend", descend),
+    function!(c"endow_tasks", endow_tasks),
     function!(c"enter_deadline", enter_deadline),
     function!(c"enter_shield", enter_shield),
     function!(c"expire", expire),
@@ -91,6 +92,12 @@ fn defer(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
     if let Some(task) = runtime.current() {
         runtime.defer(task);
     }
+    answer(())
+}
+
+/// `endow_tasks(on)`: whether new tasks are given to `endow`.
+fn endow_tasks(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    runtime.endow_tasks(stack.boolean(FIRST)?);
     answer(())
 }
 

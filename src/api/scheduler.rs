@@ -12,7 +12,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"stop", stop),
     function!(c"now", now_seconds),
     function!(c"spawn", spawn),
-    function!(waits c"yield", yield_turn),
+    Function {
+        entry: crate::vm::entry_giving_way::<Runtime, _>(yield_turn),
+        ..function!(waits c"yield", yield_turn)
+    },
     function!(waits c"sleep", sleep),
     function!(waits c"sleep_until", sleep_until),
     function!(c"current", current),

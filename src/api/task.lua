@@ -12,7 +12,7 @@ local slot_of, current = natives.slot, coev.current
 natives.current = current
 
 -- What coev.spawn is, whatever a script puts in its place.
-local spawn_task
+local spawn_task = coev.spawn
 
 local function pack(...)
   return { n = select("#", ...), ... }
@@ -142,7 +142,7 @@ end
 local suspend_raw = natives.suspend
 
 function coev.suspend()
-  local slot = slot_of()
+  local slot = natives.peek()
   if not slot then error("coev.suspend called outside a task", 2) end
   suspend_raw()
   local own = belongings[slot]
@@ -365,6 +365,7 @@ end
 -- What belongs to a task ---------------------------------------------------
 
 local outside = {}
+local uses_locals, debugging = false, false
 
 local function copy(locals)
   local own = {}
@@ -383,6 +384,10 @@ local function locals_here()
 end
 
 function coev.locals()
+  if not uses_locals then
+    uses_locals = true
+    natives.endow_tasks(true)
+  end
   local slot = slot_of()
   if not slot then return outside end
   local own = belongings_at(slot)
@@ -420,17 +425,17 @@ function coev.onerror(...)
   return before
 end
 
-local debugging = false
-
 function coev.debug(...)
   local before = debugging
-  if select("#", ...) > 0 then debugging = not not (...) end
+  if select("#", ...) > 0 then
+    debugging = not not (...)
+    natives.endow_tasks(debugging or uses_locals)
+  end
   return before
 end
 
 -- Spawning -----------------------------------------------------------------
 
-local spawn = coev.spawn
 local traceback_of = task_methods.traceback
 
 -- Where the code that called coev stands.
@@ -445,21 +450,14 @@ local function caller()
 end
 
 -- What a new task has from the start.
-local function endow(task, locals)
-  local own = belongings_at(slot_of(task))
-  own.locals = locals and copy(locals)
-  own.spawned = debugging and caller() or nil
-  return task
-end
-
-spawn_task = function(f, ...)
-  if type(f) ~= "function" then check(f, "function", 1, "spawn") end
+function natives.endow(task)
   local locals = locals_here()
-  if locals or debugging then return endow(spawn(f, ...), locals) end
-  return spawn(f, ...)
+  if locals or debugging then
+    local own = belongings_at(slot_of(task))
+    own.locals = locals and copy(locals)
+    own.spawned = debugging and caller() or nil
+  end
 end
-
-coev.spawn = spawn_task
 
 -- The traceback with the site of the spawn, where that is known.
 function natives.with_site(task, text)

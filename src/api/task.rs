@@ -54,7 +54,7 @@ fn status(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         (Ended::Failed, _) => "failed",
         (Ended::Cancelled, _) => "cancelled",
         (Ended::Done, _) | (Ended::Not, None | Some(Phase::Vacant)) => "done",
-        (Ended::Not, Some(Phase::Ready)) => "ready",
+        (Ended::Not, Some(Phase::New | Phase::Ready)) => "ready",
         (Ended::Not, Some(Phase::Running)) => "running",
         (Ended::Not, Some(Phase::Parked)) => "waiting",
     };

@@ -108,7 +108,7 @@ impl Core {
             }
             // If it is polling, whoever is about to park it sees that it need not wait.
             Phase::Running => record.woken = true,
-            Phase::Ready | Phase::Vacant => {}
+            Phase::New | Phase::Ready | Phase::Vacant => {}
         }
     }
 
@@ -151,10 +151,7 @@ impl Core {
     /// A task has yielded: in a wait of coev's, or plainly, which is a `coev.yield`.
     #[inline(always)]
     pub(super) fn yielded(&mut self, task: TaskId, co: Coroutine, values: i32, plain: bool) {
-        let record = self
-            .tasks
-            .get(task)
-            .expect("a task that yields is in the table");
+        let record = self.tasks.running(task);
         if record.body.ticket.is_some() {
             record.body.kept = values;
             return;

@@ -20,8 +20,18 @@ impl Runtime {
         };
         let mut core = self.core.borrow_mut();
         let rarities = core.record(task).rarities.as_ref();
-        let has_defers = rarities.is_some_and(|rarities| rarities.has_defers);
+        let (plain, has_defers) = (
+            rarities.is_none(),
+            rarities.is_some_and(|rarities| rarities.has_defers),
+        );
         drop(core);
+        if let Some(count) = returned
+            && plain
+        {
+            state.finish(&self.library, co, Runtime::name_of(task), count, false);
+            self.core.borrow_mut().remove(task);
+            return Ok(());
+        }
         let in_epilogue = self.in_epilogue(task);
         match returned {
             Some(count) if in_epilogue && co.first_is_true(count) => {
@@ -137,7 +147,7 @@ impl Runtime {
     /// A task has returned `count` values.
     fn finish(&self, state: State, task: TaskId, co: Coroutine, count: i32) {
         self.tighten_joiners(state, task);
-        state.finish(&self.library, co, Runtime::name_of(task), count);
+        state.finish(&self.library, co, Runtime::name_of(task), count, true);
         self.core.borrow_mut().remove(task);
     }
 

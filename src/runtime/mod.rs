@@ -74,6 +74,8 @@ pub(crate) struct Runtime {
     main_failed: Cell<bool>,
     /// A task without a coroutine, left by a `spawn` for which Lua had no memory: the next one takes it.
     embryo: Cell<Option<TaskId>>,
+    /// Do new tasks get something of Lua's from the start?
+    endows_tasks: Cell<bool>,
     /// Has the state begun to close?
     closed: Cell<bool>,
 }
@@ -109,6 +111,7 @@ impl Runtime {
             main: Cell::new(None),
             main_failed: Cell::new(false),
             embryo: Cell::new(None),
+            endows_tasks: Cell::new(false),
             closed: Cell::new(false),
         }
     }
@@ -120,12 +123,14 @@ impl Runtime {
 
     /// Takes a place in the table for a task whose coroutine the trampoline is about to make.
     pub(crate) fn reserve(&self) -> TaskId {
-        let task = self
-            .embryo
-            .get()
-            .unwrap_or_else(|| self.insert(Phase::Ready));
+        let task = self.embryo.get().unwrap_or_else(|| self.insert(Phase::New));
         self.embryo.set(Some(task));
         task
+    }
+
+    /// Says whether new tasks get something of Lua's from the start.
+    pub(crate) fn endow_tasks(&self, on: bool) {
+        self.endows_tasks.set(on);
     }
 
     /// Puts a record without a coroutine into the table.
@@ -375,6 +380,10 @@ impl Host for Runtime {
         self.dropped.borrow_mut().push(TaskId::from_bits(id));
     }
 
+    fn endows_tasks(&self) -> bool {
+        self.endows_tasks.get()
+    }
+
     fn has_woken_loose(&self) -> bool {
         self.has_woken_loose.get()
     }
@@ -392,6 +401,20 @@ impl Host for Runtime {
             record.body.kept = arguments;
             core.queue.push(task);
         }
+    }
+
+    #[inline(always)]
+    fn gives_way(&self, state: State) -> bool {
+        let may = state.is(self.innermost.get())
+            && state.is(self.coroutine.get())
+            && self.current.get().is_some()
+            && !self.scoped.get()
+            && !self.has_woken_loose.get()
+            && state.is_yieldable();
+        if may {
+            self.gave_way.set(true);
+        }
+        may
     }
 
     fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault> {

@@ -121,11 +121,12 @@ impl Runtime {
             let Some(record) = core.tasks.get(task) else {
                 continue;
             };
+            let is_new = record.phase == Phase::New;
             record.phase = Phase::Running;
             let (co, mut count) = (record.body.co, record.body.kept);
             let rare = record.rarities.is_some();
             let waits = record.body.ticket.is_some();
-            let astray = !co.is_none() && !co.is_suspended(count);
+            let astray = !is_new && !co.is_none() && !co.is_suspended(count);
             if waits || rare || astray {
                 drop(core);
                 let arrival = self.arrive(state, goal, task, Station { co, waits, astray })?;

@@ -1,19 +1,18 @@
 //! The table of tasks. Knows what phase each is in, and that a name, once its task is gone, fits no other.
 
 use super::{Moment, Scopes, WaitList};
+use std::num::NonZeroU64;
 
-/// Names a task for ever: an index into the table, and how often that place had been used before.
+/// Names a task for ever: its place in the table in the low half, and above it which use of that place it is, counted
+/// from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub(crate) struct TaskId {
-    /// The place in the table.
-    index: u32,
-    /// The use of that place.
-    generation: u32,
-}
+pub(crate) struct TaskId(NonZeroU64);
 
 /// Where a task is in its life. It leaves the table at its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
+    /// Ready for its first turn.
+    New,
     /// In the run queue, or about to be put there by whoever makes it.
     Ready,
     /// On the processor, or under others that it resumed.
@@ -26,7 +25,7 @@ pub(crate) enum Phase {
 
 /// One task. `T` is what the runtime keeps with it. With 16 bytes of that, 32 bytes: two tasks share a cache line.
 pub(crate) struct Task<T> {
-    /// How often this place had been used before.
+    /// Which use of this place it is.
     generation: u32,
     /// Where the task is in its life.
     pub(crate) phase: Phase,
@@ -76,26 +75,34 @@ pub(crate) struct Tasks<T> {
 }
 
 impl TaskId {
+    /// The name of the task at `index` in that `generation`.
+    fn new(index: u32, generation: u32) -> TaskId {
+        TaskId::from_bits(u64::from(generation) << 32 | u64::from(index))
+    }
+
     /// The place in the table.
+    #[inline(always)]
     pub(crate) fn index(self) -> u32 {
-        self.index
+        #[expect(clippy::cast_possible_truncation, reason = "the half is meant")]
+        {
+            self.0.get() as u32
+        }
+    }
+
+    /// Which use of that place it is.
+    #[inline(always)]
+    fn generation(self) -> u32 {
+        (self.0.get() >> 32) as u32
     }
 
     /// The id as one number, for keeping it where the type is not known.
     pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
+        self.0.get()
     }
 
     /// The id that `to_bits` made a number of.
     pub(crate) fn from_bits(bits: u64) -> TaskId {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the two halves are taken apart"
-        )]
-        TaskId {
-            index: bits as u32,
-            generation: (bits >> 32) as u32,
-        }
+        TaskId(NonZeroU64::new(bits).expect("a generation is never 0"))
     }
 }
 
@@ -104,7 +111,7 @@ impl<T> Default for Tasks<T> {
         Tasks {
             places: Vec::new(),
             free: Vec::new(),
-            first_generation: 0,
+            first_generation: 1,
         }
     }
 }
@@ -128,26 +135,28 @@ impl<T: Default> Tasks<T> {
         });
         let task = &mut self.places[index as usize];
         (task.phase, task.due, task.woken, task.plain) = (phase, false, false, true);
-        TaskId {
-            index,
-            generation: task.generation,
-        }
+        TaskId::new(index, task.generation)
     }
 
     /// The task, unless it has ended.
     #[inline]
     pub(crate) fn get(&mut self, id: TaskId) -> Option<&mut Task<T>> {
-        let task = self.places.get_mut(id.index as usize)?;
-        (task.generation == id.generation && task.phase != Phase::Vacant).then_some(task)
+        let task = self.places.get_mut(id.index() as usize)?;
+        (task.generation == id.generation() && task.phase != Phase::Vacant).then_some(task)
+    }
+
+    /// The task that runs: it cannot have ended.
+    #[inline]
+    pub(crate) fn running(&mut self, id: TaskId) -> &mut Task<T> {
+        let task = &mut self.places[id.index() as usize];
+        debug_assert!(task.generation == id.generation() && task.phase != Phase::Vacant);
+        task
     }
 
     /// The id of the task at `index`, unless it has ended.
     pub(crate) fn at(&self, index: u32) -> Option<TaskId> {
         let task = self.places.get(index as usize)?;
-        (task.phase != Phase::Vacant).then_some(TaskId {
-            index,
-            generation: task.generation,
-        })
+        (task.phase != Phase::Vacant).then(|| TaskId::new(index, task.generation))
     }
 
     /// Takes a task that has ended out of the table; answers its body and those who wait for its end.
@@ -160,8 +169,8 @@ impl<T: Default> Tasks<T> {
             .map(|rarities| rarities.joiners)
             .unwrap_or_default();
         task.phase = Phase::Vacant;
-        task.generation = task.generation.wrapping_add(1);
-        self.free.push(id.index);
+        task.generation = task.generation.checked_add(1).unwrap_or(1);
+        self.free.push(id.index());
         Some((body, joiners))
     }
 }
@@ -210,13 +219,7 @@ impl<T> Tasks<T> {
             .filter(|(_, task)| task.phase != Phase::Vacant)
             .map(|(index, task)| {
                 #[expect(clippy::cast_possible_truncation, reason = "insert checks it")]
-                (
-                    TaskId {
-                        index: index as u32,
-                        generation: task.generation,
-                    },
-                    task,
-                )
+                (TaskId::new(index as u32, task.generation), task)
             })
     }
 }
@@ -242,10 +245,7 @@ mod tests {
 
     #[test]
     fn an_id_survives_its_way_through_a_number() {
-        let id = TaskId {
-            index: 7,
-            generation: u32::MAX,
-        };
+        let id = TaskId::new(7, u32::MAX);
         assert_eq!(TaskId::from_bits(id.to_bits()), id);
     }
 

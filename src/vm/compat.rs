@@ -135,6 +135,25 @@ pub(super) unsafe fn new_userdata(l: *mut lua_State, size: usize) -> *mut c_void
     }
 }
 
+/// Pushes what the table at `index` has under an integer. `[-0, +1, -]`
+///
+/// # Safety
+/// A table is at `index`; one slot is free.
+#[inline(always)]
+pub(super) unsafe fn raw_get(l: *mut lua_State, index: c_int, key: i64) {
+    #[cfg(any(feature = "lua51", feature = "luajit"))]
+    #[expect(clippy::cast_possible_truncation, reason = "5.1 has no larger keys")]
+    // SAFETY: the caller's promise. Its namesake would ask for the value's type, too.
+    unsafe {
+        ffi::lua_rawgeti_(l, index, key as c_int);
+    }
+    #[cfg(not(any(feature = "lua51", feature = "luajit")))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_rawgeti(l, index, key);
+    }
+}
+
 /// Makes the table on top the user value of the userdata at `index`. `[-1, +0, -]`
 ///
 /// # Safety
@@ -209,7 +228,7 @@ pub(super) unsafe fn push_main_coroutine(l: *mut lua_State) {
     #[cfg(not(any(feature = "lua51", feature = "luajit")))]
     // SAFETY: the caller's promise; the registry holds the main coroutine at this index in 5.2 and later.
     unsafe {
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, ffi::LUA_RIDX_MAINTHREAD as _);
+        raw_get(l, ffi::LUA_REGISTRYINDEX, ffi::LUA_RIDX_MAINTHREAD as _);
     }
 }
 

@@ -45,15 +45,23 @@ pub(crate) enum ErrorAt {
 }
 
 impl State {
-    /// Keeps what a task returned in its handle, where there is one, and lets go of its coroutine.
-    pub(crate) fn finish(self, library: &Library, co: Coroutine, task: TaskName, count: i32) {
+    /// Keeps what a task returned in its handle, where there is one, and lets go of its coroutine, and of its
+    /// belongings where it may have any.
+    pub(crate) fn finish(
+        self,
+        library: &Library,
+        co: Coroutine,
+        task: TaskName,
+        count: i32,
+        belongings: bool,
+    ) {
         // SAFETY: six slots of the frame's 20; `ending` outlives the protected call. No results take no memory, so
         // they need no protection; where memory fails for some, the handle is settled again without them.
         unsafe {
             if count > 0 {
                 let ending = Ending::new(library, co, task, count);
                 let top = ffi::lua_gettop(self.raw());
-                ffi::lua_rawgeti(
+                compat::raw_get(
                     self.raw(),
                     ffi::LUA_REGISTRYINDEX,
                     library.protected.settle as _,
@@ -62,12 +70,12 @@ impl State {
                 let status = ffi::lua_pcall(self.raw(), 1, 0, 0);
                 ffi::lua_settop(self.raw(), top);
                 if status == ffi::LUA_OK {
-                    registry::release(self.raw(), library, task.slot);
+                    registry::release(self.raw(), library, task.slot, belongings);
                     return;
                 }
             }
             registry::settle(self.raw(), library, task.slot, Ended::Done, 0);
-            registry::release(self.raw(), library, task.slot);
+            registry::release(self.raw(), library, task.slot, belongings);
         }
     }
 
@@ -91,7 +99,7 @@ impl State {
             // The registry lets go of the coroutine before it is closed: the stack holds it until then.
             registry::push_coroutine(self.raw(), library, task.slot); // co
             let held = ffi::lua_gettop(self.raw());
-            ffi::lua_rawgeti(
+            compat::raw_get(
                 self.raw(),
                 ffi::LUA_REGISTRYINDEX,
                 library.protected.settle_failure as _,
@@ -104,7 +112,7 @@ impl State {
                 ffi::lua_insert(self.raw(), -2);
                 ffi::lua_pushnil(self.raw());
             }
-            registry::release(self.raw(), library, task.slot);
+            registry::release(self.raw(), library, task.slot, true);
             if matches!(error, ErrorAt::Top) {
                 compat::close_coroutine(co.raw(), self.raw());
             }
@@ -132,7 +140,7 @@ impl State {
             let top = ffi::lua_gettop(self.raw());
             // The new coroutine takes the old one's place in the registry: the stack holds the old one to its end.
             registry::push_coroutine(self.raw(), library, task.slot);
-            ffi::lua_rawgeti(
+            compat::raw_get(
                 self.raw(),
                 ffi::LUA_REGISTRYINDEX,
                 library.protected.begin_epilogue as _,
@@ -158,7 +166,7 @@ impl State {
     pub(crate) fn push_next_error(self, library: &Library) {
         // SAFETY: one slot; a Lua function, called protected: an error of its own would be raised instead.
         unsafe {
-            ffi::lua_rawgeti(
+            compat::raw_get(
                 self.raw(),
                 ffi::LUA_REGISTRYINDEX,
                 library.helpers.next_error as _,
@@ -184,7 +192,7 @@ impl State {
     pub(crate) fn merge_failure(self, library: &Library) {
         // SAFETY: as in `report`; an error while joining the two strings (memory) is itself what gets raised.
         unsafe {
-            ffi::lua_rawgeti(
+            compat::raw_get(
                 self.raw(),
                 ffi::LUA_REGISTRYINDEX,
                 library.helpers.join_error as _,
@@ -201,7 +209,7 @@ impl State {
         // SAFETY: three values lie there, and the report is a Lua function that is called protected.
         unsafe {
             let top = ffi::lua_gettop(self.raw()) - 3;
-            ffi::lua_rawgeti(
+            compat::raw_get(
                 self.raw(),
                 ffi::LUA_REGISTRYINDEX,
                 library.helpers.report as _,
@@ -228,8 +236,8 @@ impl State {
                 let handle = &*ffi::lua_touserdata(self.raw(), top + 1).cast::<registry::Handle>();
                 if handle.ended.get() == Ended::Failed && !handle.told.replace(true) {
                     compat::user_value(self.raw(), top + 1);
-                    ffi::lua_rawgeti(self.raw(), top + 2, 1);
-                    ffi::lua_rawgeti(self.raw(), top + 2, 2);
+                    compat::raw_get(self.raw(), top + 2, 1);
+                    compat::raw_get(self.raw(), top + 2, 2);
                     ffi::lua_remove(self.raw(), top + 2);
                     return self.report(library);
                 }
@@ -318,7 +326,7 @@ pub(super) unsafe extern "C-unwind" fn begin_epilogue(l: *mut lua_State) -> c_in
         let ending = &*ffi::lua_touserdata(l, 1).cast::<Ending>();
         let library = &*ending.library;
         let co = ffi::lua_newthread(l); // e co
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.helpers.epilogue as _); // e co f
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.epilogue as _); // e co f
         ffi::lua_pushinteger(l, ending.task.slot.key() as _); // e co f slot
         ffi::lua_pushboolean(l, c_int::from(ending.count >= 0)); // e co f slot ok
         if ending.count >= 0 {
@@ -378,8 +386,8 @@ unsafe fn push_error(l: *mut lua_State, ending: &Ending) {
                     c"cancelled"
                 };
                 let library = &*ending.library;
-                ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.belongings as _);
-                ffi::lua_rawgeti(l, -1, ending.task.slot.key());
+                compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.belongings as _);
+                compat::raw_get(l, -1, ending.task.slot.key());
                 ffi::lua_remove(l, -2);
                 if ffi::lua_type(l, -1) == ffi::LUA_TTABLE {
                     ffi::lua_getfield(l, -1, field.as_ptr());
@@ -404,8 +412,8 @@ unsafe fn complete_traceback(l: *mut lua_State, ending: &Ending) {
     // SAFETY: the caller's promise; what is pushed is counted beside each line.
     unsafe {
         let traceback = ffi::lua_gettop(l);
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, (*ending.library).belongings as _); // tb bs
-        ffi::lua_rawgeti(l, -1, ending.task.slot.key()); // tb bs b?
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, (*ending.library).belongings as _); // tb bs
+        compat::raw_get(l, -1, ending.task.slot.key()); // tb bs b?
         let own = traceback + 2;
         if ffi::lua_type(l, own) != ffi::LUA_TTABLE
             || ffi::lua_type(l, traceback) != ffi::LUA_TSTRING

@@ -1,9 +1,10 @@
 //! The trampoline between Lua and Rust: the only file that yields or raises.
 
-use super::coroutine::{Coroutine, push_integer};
+use super::coroutine::Coroutine;
 use super::library::{Function, Library};
-use super::outcome::{Outcome, Outward, Reply, ReplySlot, TaskName, Value};
-use super::registry::{self, Slot};
+use super::outcome::{Outcome, Outward, Reply, ReplySlot, TaskName};
+use super::push::push;
+use super::registry;
 use super::stack::Stack;
 use super::state::State;
 use super::{compat, object};
@@ -25,12 +26,16 @@ pub(crate) trait Host: Sized + 'static {
     fn close(&self);
     /// The coroutine of the reserved task `id` is there, with its function and `arguments` values on its stack.
     fn spawned(&self, id: u64, co: Coroutine, arguments: i32);
+    /// Do new tasks get something of Lua's from the start?
+    fn endows_tasks(&self) -> bool;
     /// The handle of the task `id`, whose end matters, has been collected.
     fn dropped(&self, id: u64);
     /// Tasks that were held by what they wait for have been woken: the registry must hold them before Lua goes on.
     fn tighten(&self, state: State);
     /// Have there been any?
     fn has_woken_loose(&self) -> bool;
+    /// Does `state` run a task that may give way at once, with nothing else to be looked at? Notes that it does so.
+    fn gives_way(&self, state: State) -> bool;
     /// Let tasks run until `id` and all others have ended.
     fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault>;
 }
@@ -77,10 +82,69 @@ where
     trampoline::<H, F>
 }
 
+/// The C function for a Rust function that lets others have a turn: where a task can do that at once, it yields
+/// without any ado.
+pub(crate) const fn giving_way<H, F>(_body: F) -> lua_CFunction
+where
+    H: Host,
+    F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
+{
+    assert!(
+        size_of::<F>() == 0,
+        "only plain functions, which need no storage, can be entries"
+    );
+    give_way::<H, F>
+}
+
+/// Yields, or else goes the way of all functions.
+///
+/// # Safety
+/// As `trampoline`.
+unsafe extern "C-unwind" fn give_way<H, F>(l: *mut lua_State) -> c_int
+where
+    H: Host,
+    F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
+{
+    // SAFETY: as in `trampoline`; `gives_way` looks at cells alone and cannot panic.
+    unsafe {
+        let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
+        if host.gives_way(State::new(l)) {
+            return compat::yield_then(l, 0, after_yield::<H>, after_yield_plain::<H>);
+        }
+        trampoline::<H, F>(l)
+    }
+}
+
+/// Runs when a task that gave way is resumed, where Lua can do that: returns nothing, or raises.
+///
+/// # Safety
+/// As `after_park`.
+unsafe extern "C-unwind" fn after_yield<H: Host>(l: *mut lua_State, _: c_int, _: isize) -> c_int {
+    // SAFETY: as in `after_park`.
+    unsafe {
+        if ffi::lua_gettop(l) > 0 && is_alarm(l, -1) {
+            let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
+            raise_alarm(l, host.library());
+        }
+    }
+    0
+}
+
+/// `after_yield` as 5.2 calls it.
+///
+/// # Safety
+/// As `after_park`.
+unsafe extern "C-unwind" fn after_yield_plain<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { after_yield::<H>(l, 0, 0) }
+}
+
 /// Calls the Rust function, and performs what it answers.
 ///
 /// # Safety
 /// Called by Lua, as a closure that `library` made.
+// Inlined into `give_way`, it would make that save registers which it does not use.
+#[inline(never)]
 unsafe extern "C-unwind" fn trampoline<H, F>(l: *mut lua_State) -> c_int
 where
     H: Host,
@@ -187,6 +251,11 @@ unsafe fn spawn<H: Host>(l: *mut lua_State, host: &H, task: TaskName) {
     unsafe {
         let (co, arguments) = registry::spawn(l, host.library(), task);
         host.spawned(task.id, co, arguments);
+        if host.endows_tasks() {
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, host.library().helpers.endow as _);
+            ffi::lua_pushvalue(l, -2);
+            ffi::lua_call(l, 1, 0);
+        }
     }
 }
 
@@ -287,7 +356,7 @@ unsafe fn is_alarm(l: *mut lua_State, index: c_int) -> bool {
 unsafe fn raise_alarm(l: *mut lua_State, library: &Library) -> ! {
     // SAFETY: the caller's promise.
     unsafe {
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.helpers.alarm as _);
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.alarm as _);
         ffi::lua_call(l, 0, 1);
         raise_top(l)
     }
@@ -360,7 +429,7 @@ unsafe fn raise_message<H: Host>(l: *mut lua_State, host: &H) -> ! {
 unsafe fn raise_task_error(l: *mut lua_State, library: &Library) -> ! {
     // SAFETY: the caller's promise.
     unsafe {
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.helpers.join_error as _);
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.join_error as _);
         let count = registry::push_results(l, 1);
         ffi::lua_call(l, count, 1);
         raise_top(l)
@@ -374,72 +443,6 @@ unsafe fn raise_task_error(l: *mut lua_State, library: &Library) -> ! {
 pub(super) unsafe fn raise_text(l: *mut lua_State, text: &[u8]) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { ffi::luaL_error(l, c"%s".as_ptr(), text.as_ptr()) }
-}
-
-/// Pushes a reply. `[-0, +n, m]`
-///
-/// # Safety
-/// `l` is the running state, outside `catch_unwind`, with ten free slots; the reply lies in a `ReplySlot`; `subject` is
-/// the index of the call's first argument.
-pub(super) unsafe fn push(
-    l: *mut lua_State,
-    library: &Library,
-    reply: *const Reply,
-    subject: c_int,
-) -> c_int {
-    // SAFETY: the reply stays in its slot while it is pushed; each value's needs are met by the caller's promise.
-    unsafe {
-        let mut count: c_int = 0;
-        for value in (*reply).values() {
-            count += 1;
-            match value {
-                Value::Nil => ffi::lua_pushnil(l),
-                Value::Boolean(boolean) => ffi::lua_pushboolean(l, c_int::from(*boolean)),
-                Value::Integer(integer) => push_integer(l, *integer),
-                Value::Number(number) => ffi::lua_pushnumber(l, *number),
-                Value::Text(text) => push_bytes(l, text.as_bytes()),
-                Value::Held(held) => push_bytes(l, held.as_slice()),
-                Value::Bytes(bytes) => push_bytes(l, bytes),
-                Value::Object(class, object) => object::push(l, library.metatable(*class), object),
-                Value::Task(task) => registry::push_live_handle(l, library, *task),
-                Value::Alarm => ffi::lua_pushlightuserdata(l, alarm_mark()),
-                Value::Traceback(slot) => push_traceback(l, library, *slot),
-                Value::Results => count += registry::push_results(l, subject) - 1,
-                Value::Outcome => {
-                    ffi::lua_pushboolean(l, c_int::from(registry::ended_well(l, subject)));
-                    count += registry::push_results(l, subject);
-                }
-            }
-        }
-        count
-    }
-}
-
-/// Pushes a string. `[-0, +1, m]`
-///
-/// # Safety
-/// `l` is the running state with a free slot, outside `catch_unwind`.
-#[inline(always)]
-unsafe fn push_bytes(l: *mut lua_State, bytes: &[u8]) {
-    // SAFETY: the caller's promise; Lua copies the bytes.
-    unsafe { ffi::lua_pushlstring(l, bytes.as_ptr().cast(), bytes.len()) };
-}
-
-/// Pushes the traceback of the live task in `slot`. `[-0, +1, m]`
-///
-/// # Safety
-/// As `push`.
-unsafe fn push_traceback(l: *mut lua_State, library: &Library, slot: Slot) {
-    // SAFETY: the coroutine stays on the stack while its traceback is made.
-    unsafe {
-        registry::push_coroutine(l, library, slot);
-        let co = ffi::lua_tothread(l, -1);
-        if co.is_null() {
-            return;
-        }
-        ffi::luaL_traceback(l, co, std::ptr::null(), 0);
-        ffi::lua_remove(l, -2);
-    }
 }
 
 /// `__gc` of a sentinel: the handle that held it is gone.

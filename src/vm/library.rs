@@ -132,6 +132,8 @@ pub(super) struct Helpers {
     pub(super) idle: c_int,
     /// The Lua function that puts a guard around a waiting function.
     pub(super) guard: c_int,
+    /// The Lua function that gives a new task what it has from the start.
+    pub(super) endow: c_int,
 }
 
 /// Room for the metatables of classes.
@@ -221,7 +223,7 @@ impl Library {
             let belongings = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
             let (helpers, cancelled) = Helpers::set_up(l, parts.helpers, natives);
             let task = new_metatable(l, host, helpers.guard, &parts.task, false);
-            ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, task.reference as _);
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, task.reference as _);
             ffi::lua_getfield(l, -1, c"__index".as_ptr());
             ffi::lua_setfield(l, natives, c"task_methods".as_ptr());
             ffi::lua_settop(l, -2);
@@ -281,16 +283,17 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers nine values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers ten values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, entry::alarm_mark());
             ffi::lua_pushlightuserdata(l, entry::pass_mark());
-            call_source(l, source, 3, 9);
+            call_source(l, source, 3, 10);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 9].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 10].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                endow,
                 next_error,
                 epilogue,
                 guard,
@@ -309,6 +312,7 @@ impl Helpers {
                 join_error,
                 idle,
                 guard,
+                endow,
             };
             (helpers, cancelled)
         }
@@ -342,7 +346,7 @@ unsafe fn add_functions(
         unsafe {
             push_function(l, host, function);
             if compat::NEEDS_GUARD && function.waits {
-                ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, guard as _);
+                compat::raw_get(l, ffi::LUA_REGISTRYINDEX, guard as _);
                 ffi::lua_insert(l, -2);
                 ffi::lua_pushstring(l, function.name.as_ptr());
                 ffi::lua_call(l, 2, 1);

@@ -39,7 +39,7 @@ pub(super) unsafe fn push(l: *mut lua_State, metatable: Metatable, object: *cons
     unsafe {
         let memory = compat::new_userdata(l, size_of::<Payload>()).cast::<Payload>();
         memory.write(None);
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, metatable.reference as _);
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, metatable.reference as _);
         ffi::lua_setmetatable(l, -2);
         memory.write(Some(Rc::clone(&*object)));
     }

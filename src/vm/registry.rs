@@ -68,7 +68,7 @@ pub(super) unsafe fn spawn(
     // the next task of that index.
     unsafe {
         if compat::NEEDS_LUA_BASE && ffi::lua_iscfunction(l, 1) != 0 {
-            ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.helpers.call as _); // f a… call
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.call as _); // f a… call
             ffi::lua_insert(l, 1); // call f a…
         }
         let arguments = ffi::lua_gettop(l);
@@ -80,10 +80,10 @@ pub(super) unsafe fn spawn(
         ffi::lua_insert(l, 1); // co f a…
         ffi::lua_xmove(l, co, arguments); // co
         push_handle(l, library, task.id); // co h
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // co h hs
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // co h hs
         ffi::lua_pushvalue(l, -2); // co h hs h
         ffi::lua_rawseti(l, -2, task.slot.key()); // co h hs
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // co h hs as
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // co h hs as
         ffi::lua_pushvalue(l, 1); // co h hs as co
         ffi::lua_rawseti(l, -2, task.slot.key()); // co h hs as
         ffi::lua_settop(l, 2); // co h
@@ -108,7 +108,7 @@ unsafe fn push_handle(l: *mut lua_State, library: &Library, id: u64) {
             told: Cell::new(false),
             bound: Cell::new(false),
         });
-        ffi::lua_rawgeti(
+        compat::raw_get(
             l,
             ffi::LUA_REGISTRYINDEX,
             library.handle_metatable().reference as _,
@@ -124,8 +124,8 @@ unsafe fn push_handle(l: *mut lua_State, library: &Library, id: u64) {
 pub(super) unsafe fn push_live_handle(l: *mut lua_State, library: &Library, task: TaskName) {
     // SAFETY: what is pushed is counted beside each line.
     unsafe {
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // hs
-        ffi::lua_rawgeti(l, -1, task.slot.key()); // hs h?
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // hs
+        compat::raw_get(l, -1, task.slot.key()); // hs h?
         if ffi::lua_type(l, -1) != ffi::LUA_TUSERDATA {
             ffi::lua_settop(l, -2); // hs
             push_handle(l, library, task.id); // hs h
@@ -144,15 +144,15 @@ pub(super) unsafe fn push_coroutine(l: *mut lua_State, library: &Library, slot: 
     // SAFETY: the caller's promise; each step leaves one value more, and the last line all but one.
     unsafe {
         let top = ffi::lua_gettop(l);
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _);
-        ffi::lua_rawgeti(l, -1, slot.key()); // as co | h | false
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _);
+        compat::raw_get(l, -1, slot.key()); // as co | h | false
         if ffi::lua_type(l, -1) == ffi::LUA_TBOOLEAN {
-            ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.handles as _);
-            ffi::lua_rawgeti(l, -1, slot.key());
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.handles as _);
+            compat::raw_get(l, -1, slot.key());
         }
         if ffi::lua_type(l, -1) == ffi::LUA_TUSERDATA {
             compat::user_value(l, -1);
-            ffi::lua_rawgeti(l, -1, COROUTINE);
+            compat::raw_get(l, -1, COROUTINE);
         }
         ffi::lua_replace(l, top + 1);
         ffi::lua_settop(l, top + 1);
@@ -203,15 +203,15 @@ pub(super) unsafe fn loosen(
             push_live_handle(l, library, holder); // h u H
             bind(l, library, base + 3, holder.slot); // h u H U
             if weak {
-                ffi::lua_rawgeti(l, base + 2, COROUTINE); // h u H U co
+                compat::raw_get(l, base + 2, COROUTINE); // h u H U co
             } else {
                 ffi::lua_pushvalue(l, base + 1); // h u H U h
             }
             ffi::lua_rawseti(l, base + 4, -task.slot.key()); // h u H U
 
             // Whoever holds the holder's coroutine must hold its handle, which holds the waiter.
-            ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // h u H U as
-            ffi::lua_rawgeti(l, -1, holder.slot.key()); // h u H U as co?
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // h u H U as
+            compat::raw_get(l, -1, holder.slot.key()); // h u H U as co?
             if ffi::lua_type(l, -1) == ffi::LUA_TTHREAD {
                 ffi::lua_pushvalue(l, base + 3);
                 ffi::lua_rawseti(l, base + 5, holder.slot.key());
@@ -219,7 +219,7 @@ pub(super) unsafe fn loosen(
         }
         ffi::lua_settop(l, base);
         // `false` keeps the key, so that `tighten` takes no memory.
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _);
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _);
         ffi::lua_pushboolean(l, 0);
         ffi::lua_rawseti(l, -2, task.slot.key());
         ffi::lua_settop(l, base);
@@ -236,7 +236,7 @@ pub(super) unsafe fn tighten(l: *mut lua_State, library: &Library, slot: Slot, w
     // SAFETY: the caller's promise; the key exists, so storing takes no memory.
     unsafe {
         let top = ffi::lua_gettop(l);
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // as
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // as
         if weak || !push_bound_handle(l, library, slot) {
             push_coroutine(l, library, slot);
         } // as h | co
@@ -253,8 +253,8 @@ pub(super) unsafe fn tighten(l: *mut lua_State, library: &Library, slot: Slot, w
 unsafe fn push_bound_handle(l: *mut lua_State, library: &Library, slot: Slot) -> bool {
     // SAFETY: the caller's promise; only handles lie in the table.
     unsafe {
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // hs
-        ffi::lua_rawgeti(l, -1, slot.key()); // hs h?
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // hs
+        compat::raw_get(l, -1, slot.key()); // hs h?
         ffi::lua_remove(l, -2); // h?
         let handle = ffi::lua_touserdata(l, -1).cast::<Handle>();
         let bound = !handle.is_null() && (*handle).bound.get();
@@ -279,8 +279,8 @@ pub(super) unsafe fn replace_coroutine(l: *mut lua_State, library: &Library, slo
             ffi::lua_rawseti(l, -2, COROUTINE);
             ffi::lua_settop(l, co);
         }
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // co as
-        ffi::lua_rawgeti(l, -1, slot.key()); // co as co | h | false
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // co as
+        compat::raw_get(l, -1, slot.key()); // co as co | h | false
         if ffi::lua_type(l, -1) != ffi::LUA_TUSERDATA {
             ffi::lua_pushvalue(l, co);
             ffi::lua_rawseti(l, co + 1, slot.key());
@@ -319,7 +319,7 @@ unsafe fn guard(l: *mut lua_State, library: &Library, index: c_int, id: u64) {
         compat::new_userdata(l, size_of::<u64>())
             .cast::<u64>()
             .write(id); // u s
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.sentinel.reference as _); // u s mt
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.sentinel.reference as _); // u s mt
         ffi::lua_setmetatable(l, -2); // u s
         ffi::lua_rawseti(l, -2, SENTINEL); // u
     }
@@ -335,10 +335,10 @@ pub(super) unsafe fn rebuild(l: *mut lua_State, library: &Library, places: u32) 
         // SAFETY: the caller's promise; the new table takes the old one's place in the registry.
         unsafe {
             let top = ffi::lua_gettop(l);
-            ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, table as _); // old
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, table as _); // old
             ffi::lua_createtable(l, 0, 0); // old new
             for place in 0..places {
-                ffi::lua_rawgeti(l, top + 1, Slot(place).key());
+                compat::raw_get(l, top + 1, Slot(place).key());
                 if ffi::lua_type(l, -1) == ffi::LUA_TNIL {
                     ffi::lua_settop(l, -2);
                 } else {
@@ -354,22 +354,26 @@ pub(super) unsafe fn rebuild(l: *mut lua_State, library: &Library, places: u32) 
     }
 }
 
-/// Lets go of the coroutine of an ended task, and of what Lua keeps for it. `[-0, +0, -]`
+/// Lets go of the coroutine of an ended task, and of what Lua keeps for it where that may be something. `[-0, +0, -]`
 ///
 /// # Safety
 /// `l` is the running state with two free slots; `slot` was anchored by `spawn`, so that its key exists.
-pub(super) unsafe fn release(l: *mut lua_State, library: &Library, slot: Slot) {
-    for table in [library.anchors, library.belongings] {
-        // SAFETY: the caller's promise; storing nil takes no memory where the key exists, nor where it does not.
-        unsafe {
-            ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, table as _);
-            ffi::lua_rawgeti(l, -1, slot.key());
+pub(super) unsafe fn release(l: *mut lua_State, library: &Library, slot: Slot, belongings: bool) {
+    // SAFETY: the caller's promise; storing nil takes no memory where the key exists.
+    unsafe {
+        let top = ffi::lua_gettop(l);
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _);
+        ffi::lua_pushnil(l);
+        ffi::lua_rawseti(l, -2, slot.key());
+        if belongings {
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.belongings as _);
+            compat::raw_get(l, -1, slot.key());
             if ffi::lua_type(l, -1) != ffi::LUA_TNIL {
                 ffi::lua_pushnil(l);
                 ffi::lua_rawseti(l, -3, slot.key());
             }
-            ffi::lua_settop(l, -3);
         }
+        ffi::lua_settop(l, top);
     }
 }
 
@@ -388,8 +392,8 @@ pub(super) unsafe fn settle(
     // SAFETY: what is pushed is counted beside each line.
     unsafe {
         let base = ffi::lua_gettop(l) - count;
-        ffi::lua_rawgeti(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // r… hs
-        ffi::lua_rawgeti(l, -1, slot.key()); // r… hs h?
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // r… hs
+        compat::raw_get(l, -1, slot.key()); // r… hs h?
         if ffi::lua_type(l, -1) == ffi::LUA_TUSERDATA {
             let handle = ffi::lua_touserdata(l, -1).cast::<Handle>();
             if count == 0 && (*handle).bound.get() {
@@ -443,7 +447,7 @@ pub(super) unsafe fn push_results(l: *mut lua_State, index: c_int) -> c_int {
         compat::user_value(l, index);
         let table = ffi::lua_gettop(l);
         for place in 1..=count {
-            ffi::lua_rawgeti(l, table, place.into());
+            compat::raw_get(l, table, place.into());
         }
         ffi::lua_remove(l, table);
         count

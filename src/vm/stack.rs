@@ -1,5 +1,6 @@
 //! The arguments of a running call, read without ever raising.
 
+use super::compat;
 use super::coroutine::Coroutine;
 use super::library::Library;
 use super::object::{self, Class, Object};
@@ -218,7 +219,7 @@ impl<'a> Stack<'a> {
         // SAFETY: one of `classes` has been checked at `slot`; the stack has room, and setting an existing metatable
         // takes no memory where the new one has the same finalizer.
         unsafe {
-            ffi::lua_rawgeti(
+            compat::raw_get(
                 self.l,
                 ffi::LUA_REGISTRYINDEX,
                 self.library.metatable(class).reference as _,

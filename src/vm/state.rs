@@ -3,6 +3,7 @@
 use super::coroutine::Coroutine;
 use super::library::Library;
 use super::outcome::{Reply, ReplySlot, TaskName};
+use super::push::push;
 use super::registry;
 use super::{compat, entry};
 use crate::error::Fault;
@@ -97,7 +98,7 @@ impl State {
         // of `delivery`, which outlives it. The first kept value is the object of the parked method.
         unsafe {
             let top = ffi::lua_gettop(self.0);
-            ffi::lua_rawgeti(
+            compat::raw_get(
                 self.0,
                 ffi::LUA_REGISTRYINDEX,
                 library.protected.push_reply as _,
@@ -143,7 +144,7 @@ impl State {
     /// Forgets an ended task of which nothing is kept.
     pub(crate) fn release(self, library: &Library, task: TaskName) {
         // SAFETY: three slots of the frame's 20; the task had its place in both tables.
-        unsafe { registry::release(self.0, library, task.slot) };
+        unsafe { registry::release(self.0, library, task.slot, true) };
     }
 
     /// Lets the registry hold a task again that was held by what it waited for.
@@ -163,7 +164,7 @@ impl State {
         // SAFETY: two slots; the argument outlives the call, and what the call leaves is dropped.
         unsafe {
             let top = ffi::lua_gettop(self.0);
-            ffi::lua_rawgeti(self.0, ffi::LUA_REGISTRYINDEX, function as _);
+            compat::raw_get(self.0, ffi::LUA_REGISTRYINDEX, function as _);
             ffi::lua_pushlightuserdata(self.0, argument.cast_mut());
             let status = ffi::lua_pcall(self.0, 1, 0, 0);
             ffi::lua_settop(self.0, top);
@@ -177,7 +178,7 @@ impl State {
             // SAFETY: one slot; the call is protected, and what it leaves is dropped.
             unsafe {
                 let top = ffi::lua_gettop(self.0);
-                ffi::lua_rawgeti(
+                compat::raw_get(
                     self.0,
                     ffi::LUA_REGISTRYINDEX,
                     library.protected.leave_hook as _,
@@ -212,7 +213,7 @@ impl State {
                 );
                 ffi::lua_sethook(main, None, 0, 0);
             }
-            ffi::lua_rawgeti(self.0, ffi::LUA_REGISTRYINDEX, library.helpers.idle as _);
+            compat::raw_get(self.0, ffi::LUA_REGISTRYINDEX, library.helpers.idle as _);
             if ffi::lua_pcall(self.0, 0, 0, 0) == ffi::LUA_OK {
                 Ok(())
             } else {
@@ -283,7 +284,7 @@ pub(super) unsafe extern "C-unwind" fn push_reply(l: *mut lua_State) -> c_int {
     // SAFETY: only `deliver` calls it, with the address of a live `Delivery`.
     unsafe {
         let delivery = ffi::lua_touserdata(l, 1).cast::<Delivery>();
-        entry::push(l, &*(*delivery).library, (*delivery).reply, 2)
+        push(l, &*(*delivery).library, (*delivery).reply, 2)
     }
 }
 
