@@ -1,6 +1,8 @@
 //! Pure scheduling: who is ready, who waits until when, in which order. Knows no Lua, no clock and no socket.
 
 mod run_queue;
+#[cfg(test)]
+mod schedules;
 mod scope;
 mod task;
 mod timers;

@@ -1,9 +1,10 @@
 //! Thousands of random schedules under a fake clock: the parts of this floor, put together as the runtime does it,
 //! beside a model without queues and heaps, which looks through all tasks that there ever were.
 
-use super::task::Rarities;
-use super::{Moment, Phase, RunQueue, Task, TaskId, Tasks, Timers, Verdict, WaitList};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use super::{
+    Moment, Phase, RunQueue, Task, TaskId, Tasks, Timers, Verdict, WaitList, task::Rarities,
+};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// What a task waits for.
 #[derive(Clone, Copy, PartialEq)]
@@ -125,8 +126,7 @@ impl Schedule {
 
     fn spawn(&mut self) -> TaskId {
         let id = self.tasks.insert(Phase::Parked);
-        let namesake = self.lives.insert(id, Life::default());
-        assert!(namesake.is_none(), "{id:?} has named another task");
+        assert!(self.lives.insert(id, Life::default()).is_none());
         self.wake(id);
         id
     }
@@ -155,12 +155,6 @@ impl Schedule {
             assert_eq!(self.tasks.at(owner), Some(*id));
             self.wake(*id);
         }
-    }
-
-    fn cancel(&mut self, id: TaskId) {
-        let news = !std::mem::replace(&mut self.life(id).cancelled, true);
-        assert_eq!(self.rarities(id).scopes.cancel(), news);
-        self.wake(id);
     }
 
     fn leave(&mut self, id: TaskId, serial: u64) {
@@ -256,20 +250,25 @@ impl Schedule {
         match (self.below(16), somebody) {
             (0 | 1, _) => drop(self.spawn()),
             (list @ 2..5, _) => self.hand(list - 2),
-            (5, Some(id)) => self.cancel(id),
+            (5, Some(id)) => {
+                let news = !std::mem::replace(&mut self.life(id).cancelled, true);
+                assert_eq!(self.rarities(id).scopes.cancel(), news);
+                self.wake(id);
+            }
             (6, Some(id)) if self.task(id).phase != Phase::Running => self.end(id),
             (7, _) => self.advance(later),
             (8, _) => self.begin_round(),
             _ => self.turn(depth),
         }
+        let turns: HashSet<&TaskId> = self.ready.iter().collect();
+        assert_eq!(turns.len(), self.ready.len(), "somebody has two turns");
         let now = Moment(self.clock);
         for (id, life) in &self.lives {
-            let turns = self.ready.iter().filter(|ready| *ready == id).count();
             match self.tasks.get(*id).map(|task| task.phase) {
                 None => assert!(life.ended, "{id:?} is lost"),
                 Some(Phase::Parked) => assert_eq!(life.arrival(now), None, "{id:?} still sleeps"),
-                Some(Phase::Ready) => assert_eq!(turns, 1, "{id:?} has so many turns"),
-                _ => assert_eq!(turns, 0, "{id:?} runs, and has another turn"),
+                Some(Phase::Ready) => assert!(turns.contains(id), "{id:?} has no turn"),
+                _ => assert!(!turns.contains(id), "{id:?} runs, and has a turn"),
             }
         }
         assert_eq!(self.timers.len(), self.timed().len());
@@ -284,10 +283,10 @@ fn no_wake_up_is_lost_or_comes_twice_and_no_order_is_broken() {
         let ran = std::panic::catch_unwind(|| {
             let mut schedule = Schedule::default();
             schedule.random += seed;
-            let crowd = if seed % 1000 == 0 { 1500 } else { 3 };
+            let crowd = if seed % 1000 == 0 { 1500 } else { seed % 50 };
             let born: Vec<TaskId> = (0..crowd).map(|_| schedule.spawn()).collect();
-            born[3..].iter().for_each(|id| schedule.end(*id));
-            assert_eq!(schedule.tasks.shrink(), crowd > 3);
+            born.iter().skip(50).for_each(|id| schedule.end(*id));
+            assert_eq!(schedule.tasks.shrink(), crowd > 50);
             (0..60).for_each(|_| schedule.step(0));
             while let Some(id) = schedule.anybody() {
                 schedule.end(id);
