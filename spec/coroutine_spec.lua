@@ -2,31 +2,14 @@ local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
 local peer = require "spec.support.peer"
+local tasks = require "spec.support.tasks"
 
 local unpack = table.unpack or unpack
 
 -- Of the Luas, only 5.1 cannot yield across a stock pcall.
 local IS_51 = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 
--- Runs `f` as a task beside another one, and returns its results. The other one
--- must have gone on while `f` waited.
-local function beside_another(f)
-  local ticks = 0
-  local results = { helper.run(function()
-    local going = true
-    coev.spawn(function()
-      while going do
-        ticks = ticks + 1
-        coev.sleep(0.0005)
-      end
-    end)
-    local results = { f() }
-    going = false
-    return unpack(results)
-  end) }
-  assert.is_true(ticks > 1)
-  return unpack(results)
-end
+local beside_another = tasks.beside_another
 
 -- What a coroutine library answers to one list of calls, as lines of text.
 local function survey(library)
@@ -457,7 +440,9 @@ describe("coev.pcall and coev.xpcall", function()
       for i = 1, 500 do
         coev.spawn(function()
           assert.is_true((coev.pcall(function()
-            assert.is_true((coev.pcall(coev.sleep, i == 1 and 0.005 or 0.001)))
+            repeat
+              assert.is_true((coev.pcall(coev.sleep, 0.001)))
+            until i > 1 or #order == 499
           end)))
           order[#order + 1] = i
         end)
@@ -525,13 +510,8 @@ end)
 
 describe("patch", function()
   -- Asserts that the program `text`, with coev at hand, writes `stdout` and nothing else.
-  local function assert_writes(stdout, text)
-    local result = child.run("local coev = require 'coev'\n" .. text)
-    assert.same({ stdout = stdout, stderr = "", status = 0 }, result)
-  end
-
   it("lets waits pass through stock coroutines", function()
-    assert_writes("1000\n", [[
+    child.assert_writes("1000\n", [[
       local library = coroutine
       coev.patch()
       assert(library == coroutine)
@@ -551,7 +531,7 @@ describe("patch", function()
   end)
 
   it("lets waits pass through pcall and xpcall", function()
-    assert_writes("1000\n", [[
+    child.assert_writes("1000\n", [[
       coev.patch()
       local ended = 0
       coev.run(function()
@@ -569,14 +549,14 @@ describe("patch", function()
   end)
 
   it("puts coev.socket in place of LuaSocket", function()
-    assert_writes("true\n", [[
+    child.assert_writes("true\n", [[
       coev.patch()
       print(require "socket" == coev.socket)
     ]])
   end)
 
   it("lets a plain coroutine.yield of a task raise a cancel", function()
-    assert_writes("false\ttrue\n", [[
+    child.assert_writes("false\ttrue\n", [[
       coev.patch()
       coev.run(function()
         local task = coev.spawn(function()
@@ -591,18 +571,18 @@ describe("patch", function()
   end)
 
   it("replaces only what it is told to", function()
-    assert_writes("false\ttrue\ttrue\ttrue\n", [[
+    child.assert_writes("false\ttrue\ttrue\ttrue\n", [[
       local wrap, stock_pcall = coroutine.wrap, pcall
       coev.patch { coroutine = true }
       print(coroutine.wrap == wrap, coroutine.wrap == coev.coroutine.wrap, pcall == stock_pcall,
         package.loaded.socket ~= coev.socket)
     ]])
-    assert_writes("true\ttrue\n", [[
+    child.assert_writes("true\ttrue\n", [[
       local wrap = coroutine.wrap
       coev.patch { socket = true }
       print(coroutine.wrap == wrap, package.loaded.socket == coev.socket)
     ]])
-    assert_writes("true\ttrue\n", [[
+    child.assert_writes("true\ttrue\n", [[
       local wrap = coroutine.wrap
       coev.patch { pcall = true }
       print(coroutine.wrap == wrap, pcall == coev.pcall and xpcall == coev.xpcall)
@@ -610,7 +590,7 @@ describe("patch", function()
   end)
 
   it("can be called again", function()
-    assert_writes("true\t3\n", [[
+    child.assert_writes("true\t3\n", [[
       coev.patch()
       local wrap = coroutine.wrap
       coev.patch()
@@ -626,7 +606,7 @@ describe("patch", function()
   end)
 
   it("leaves programs without coev's waits as they were", function()
-    assert_writes("1\t2\t3\tfalse\tend\n", [[
+    child.assert_writes("1\t2\t3\tfalse\tend\n", [[
       coev.patch()
       local f = coroutine.wrap(function() coroutine.yield(1) coroutine.yield(2) coroutine.yield(3) error("end", 0) end)
       local a, b, c = f(), f(), f()
@@ -635,7 +615,7 @@ describe("patch", function()
   end)
 
   it("raises for names that it does not know, and replaces nothing", function()
-    assert_writes("true\n", [[
+    child.assert_writes("true\n", [[
       local wrap = coroutine.wrap
       local ok, err = pcall(coev.patch, { coroutine = true, corutine = true })
       assert(not ok and err:find("patch", 1, true) and err:find("corutine", 1, true), err)

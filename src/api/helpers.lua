@@ -23,6 +23,7 @@ local function alarm()
   end
   return setmetatable({ reason = "timeout", scope = verdict }, Cancelled)
 end
+natives.alarm = alarm
 
 -- Puts a guard around a waiting function that cannot raise by itself when it is resumed. The two that are called most
 -- take no list of arguments: on LuaJIT that makes a switch 8 ns cheaper.

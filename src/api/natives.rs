@@ -3,7 +3,7 @@
 use super::function;
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
-use crate::vm::{Function, Outcome, Outward, Reply, Stack, Value};
+use crate::vm::{Function, Outcome, Outward, Reply, Stack, Value, entry_leaving};
 
 /// The functions.
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -24,7 +24,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"resume", resume),
     function!(c"slot", slot_of),
     function!(c"statistic", statistic),
-    function!(waits c"suspend", suspend),
+    Function {
+        entry: entry_leaving::<Runtime, _, true, true>(park),
+        ..function!(c"park", park)
+    },
+    Function {
+        entry: entry_leaving::<Runtime, _, true, false>(suspend),
+        ..function!(waits c"suspend", suspend)
+    },
     function!(c"task_from", task_from),
     function!(c"verdict", verdict),
     function!(c"weaken", weaken),
@@ -162,6 +169,16 @@ fn slot_of(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// `statistic(name)` → a number.
 fn statistic(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     answer(runtime.statistic(stack.text(FIRST)?))
+}
+
+/// `park()`: waits to be resumed; answers the mark that says that it must raise, instead of raising.
+fn park(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(match suspend(runtime, stack)? {
+        Outcome::Park => Outcome::Relay(Outward::Scheduler),
+        Outcome::PassUp => Outcome::Relay(Outward::Resumer),
+        Outcome::Alarm => Outcome::Reply(Reply::one(Value::Alarm)),
+        outcome => outcome,
+    })
 }
 
 /// `suspend()`: waits to be resumed.

@@ -3,7 +3,7 @@
 use super::function;
 use crate::error::Fault;
 use crate::runtime::{Deadline, Operation, Runtime, now};
-use crate::vm::{Function, Outcome, Reply, Stack, Value};
+use crate::vm::{Function, Outcome, Reply, Stack, Value, entry_leaving};
 
 /// The functions of `coev`.
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -13,7 +13,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"now", now_seconds),
     function!(c"spawn", spawn),
     Function {
-        entry: crate::vm::entry_giving_way::<Runtime, _>(yield_turn),
+        entry: entry_leaving::<Runtime, _, false, false>(yield_turn),
         ..function!(waits c"yield", yield_turn)
     },
     function!(waits c"sleep", sleep),

@@ -1,5 +1,5 @@
 -- coev.supervisor: handlers that wait for events by name, and children that are started again when they end.
--- Called with the module's table, coev's, and the natives, of which it takes `suspend` and `resume` if they are there.
+-- Called with the module's table, coev's, and the natives.
 --
 -- Whoever waits for an event is a task, parked by `suspend`. A handler could instead be a coroutine that `signal`
 -- resumes by itself: dispatched faster, but whatever else it waited for (a sleep, a socket, a mutex) would park the
@@ -36,7 +36,7 @@ local Supervisor = {}
 local class = { __index = Supervisor, __name = "coev.supervisor" }
 
 -- What every dispatch calls; set when the first supervisor is made.
-local pcall, suspend, resume, yield
+local pcall, suspend, park, resume, yield
 
 -- A place is what stands for a task among those that wait: { task, event, next, last }, and { count, values } of the
 -- signal that has woken it. The place of a handler is found by its coroutine, which costs less than to ask for the
@@ -46,10 +46,6 @@ local handler_places = setmetatable({}, { __mode = "k" })
 -- Which child a task runs, for the supervisors that are made in it. The values are weak too: on 5.1 and LuaJIT a
 -- child, which holds its task, would keep its own key.
 local child_of = setmetatable({}, { __mode = "kv" })
-
-local function resume_handle(task)
-  return task:resume()
-end
 
 -- Arguments: a message points to the line that called the method.
 
@@ -288,7 +284,17 @@ function Supervisor:waitfor(event, timeout)
       return coroutine_yield()
     end
     enlist(self, place, event)
-    return leave(self, place, event, pcall(suspend))
+    if park() then
+      if place.event ~= nil then
+        strike(self, place)
+      end
+      error(natives.alarm(), 0)
+    elseif place.event == nil and place.count == 1 then
+      local value = place.values
+      place.values = nil
+      return event, value
+    end
+    return leave(self, place, event, true)
   end
   check_type(timeout, "number", 2, "waitfor")
   if place.handler then
@@ -782,8 +788,7 @@ function supervisor.new(options)
   check_type(options, "table", 1, "new")
   check_new(options)
   pcall, yield = coev.pcall, coev.yield
-  suspend = natives and natives.suspend or coev.suspend
-  resume = natives and natives.resume or resume_handle
+  suspend, park, resume = natives.suspend, natives.park, natives.resume
   local self = setmetatable({
     strategy = options.strategy or "one_for_one",
     max_restarts = options.max_restarts or MAX_RESTARTS,

@@ -56,7 +56,7 @@ fn status(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         (Ended::Done, _) | (Ended::Not, None | Some(Phase::Vacant)) => "done",
         (Ended::Not, Some(Phase::New | Phase::Ready)) => "ready",
         (Ended::Not, Some(Phase::Running)) => "running",
-        (Ended::Not, Some(Phase::Parked)) => "waiting",
+        (Ended::Not, Some(Phase::Parked | Phase::Suspended)) => "waiting",
     };
     Ok(Outcome::Reply(Reply::one(word)))
 }

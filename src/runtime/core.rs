@@ -6,7 +6,7 @@ use super::now;
 use super::parked::{Parked, Ticket};
 use crate::sched::{Moment, Phase, RunQueue, Task, TaskId, Tasks, Timers};
 use crate::sys::poller::Poller;
-use crate::vm::Coroutine;
+use crate::vm::{Coroutine, Leave};
 use std::io;
 
 /// What changes at every turn.
@@ -30,6 +30,8 @@ pub(super) struct Core {
     pub(super) owed: usize,
     /// Switches since timers and I/O were looked at.
     pub(super) switches: u32,
+    /// When that was.
+    pub(super) looked: Moment,
     /// What has been counted since the start.
     pub(super) totals: Totals,
     /// The records in the table that only stand in for a wait in place.
@@ -95,7 +97,7 @@ impl Core {
             return;
         };
         match record.phase {
-            Phase::Parked => {
+            Phase::Parked | Phase::Suspended => {
                 record.phase = Phase::Ready;
                 if record
                     .rarities
@@ -148,9 +150,9 @@ impl Core {
         Ok(self.inbox.as_ref().expect("it has just been put there"))
     }
 
-    /// A task has yielded: in a wait of coev's, or plainly, which is a `coev.yield`.
+    /// A task has yielded: in a wait of coev's with an operation, or else as `leave` says.
     #[inline(always)]
-    pub(super) fn yielded(&mut self, task: TaskId, co: Coroutine, values: i32, plain: bool) {
+    pub(super) fn yielded(&mut self, task: TaskId, co: Coroutine, values: i32, leave: Leave) {
         let record = self.tasks.running(task);
         if record.body.ticket.is_some() {
             record.body.kept = values;
@@ -160,9 +162,14 @@ impl Core {
             co.forget(values);
         }
         record.body.kept = 0;
-        record.plain = plain;
-        record.phase = Phase::Ready;
-        self.queue.push(task);
+        record.plain = leave == Leave::Plainly;
+        if leave == Leave::Suspended {
+            record.phase = Phase::Suspended;
+            self.inward.push(task);
+        } else {
+            record.phase = Phase::Ready;
+            self.queue.push(task);
+        }
     }
 
     /// Whose scopes count for a waiter: its own, or those of the one that it stands in for.
@@ -185,10 +192,8 @@ impl Core {
 
     /// Wakes those whose deadline has passed.
     pub(super) fn fire_timers(&mut self) {
-        if self.timers.next().is_none() {
-            return;
-        }
         let now = now();
+        self.looked = now;
         while let Some(owner) = self.timers.pop_due(now) {
             if let Some(task) = self.tasks.at(owner) {
                 self.record(task).due = true;

@@ -44,8 +44,11 @@ impl Runtime {
             .rarities
             .as_ref()
             .map_or((false, false), |rarities| (rarities.loose, rarities.weak));
-        if record.phase != Phase::Parked || loose {
+        if !record.phase.is_waiting() || loose {
             return None;
+        }
+        if record.phase == Phase::Suspended {
+            return Some((task, weak));
         }
         let ticket = record.body.ticket;
         let holder = match core.parked.get(ticket)? {
@@ -98,7 +101,7 @@ impl Runtime {
                 continue;
             };
             let co = record.body.co;
-            let parked = record.phase == Phase::Parked;
+            let parked = record.phase.is_waiting();
             let Some(rarities) = &mut record.rarities else {
                 continue;
             };

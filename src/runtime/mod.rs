@@ -20,7 +20,7 @@ pub(crate) use operation::Operation;
 use crate::error::Fault;
 use crate::sched::Scopes;
 use crate::vm::{
-    Coroutine, Host, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value,
+    Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value,
 };
 use core::{Core, StandIn};
 use interests::{Direction, Key};
@@ -52,8 +52,8 @@ pub(crate) struct Runtime {
     coroutine: Cell<Coroutine>,
     /// The coroutine, at the end of those that pass waits on to that one, from which the task can be parked.
     innermost: Cell<Coroutine>,
-    /// Did the running task give way by `coev.yield`, rather than yield plainly?
-    gave_way: Cell<bool>,
+    /// What the next yield of the running task means.
+    leave: Cell<Leave>,
     /// May the waits of the running task, or of the main chunk, have to raise?
     scoped: Cell<bool>,
     /// The scopes of the code outside of all tasks.
@@ -100,7 +100,7 @@ impl Runtime {
             current: Cell::new(None),
             coroutine: Cell::new(Coroutine::NONE),
             innermost: Cell::new(Coroutine::NONE),
-            gave_way: Cell::new(false),
+            leave: Cell::new(Leave::Plainly),
             scoped: Cell::new(false),
             outside: RefCell::default(),
             serial: Cell::new(0),
@@ -176,8 +176,10 @@ impl Runtime {
         let Some(record) = core.tasks.get(task) else {
             return "nothing".into();
         };
-        if record.phase != Phase::Parked {
-            return "its turn".into();
+        match record.phase {
+            Phase::Parked => {}
+            Phase::Suspended => return "suspend".into(),
+            _ => return "its turn".into(),
         }
         let ticket = std::mem::take(&mut record.body.ticket);
         let Some(operation) = core.parked.take(ticket) else {
@@ -201,6 +203,18 @@ impl Runtime {
 
     /// Ends the suspension of a task; answers whether it was suspended, and is not being ended.
     pub(crate) fn resume(&self, task: TaskId) -> bool {
+        let mut core = self.core.borrow_mut();
+        if core
+            .tasks
+            .get(task)
+            .is_some_and(|record| record.phase == Phase::Suspended)
+        {
+            core.wake(task);
+            drop(core);
+            self.note_loose();
+            return true;
+        }
+        drop(core);
         if self.is_scoped(Some(task)) && self.verdict(Some(task)) == Some(Verdict::Cancelled) {
             return false;
         }
@@ -404,7 +418,7 @@ impl Host for Runtime {
     }
 
     #[inline(always)]
-    fn gives_way(&self, state: State) -> bool {
+    fn leaves(&self, state: State, why: Leave) -> bool {
         let may = state.is(self.innermost.get())
             && state.is(self.coroutine.get())
             && self.current.get().is_some()
@@ -412,7 +426,7 @@ impl Host for Runtime {
             && !self.has_woken_loose.get()
             && state.is_yieldable();
         if may {
-            self.gave_way.set(true);
+            self.leave.set(why);
         }
         may
     }

@@ -1,6 +1,6 @@
 //! Cancels, deadlines and shields, for the running task or for the main chunk.
 
-use super::{Phase, Runtime, TaskId, now};
+use super::{Runtime, TaskId, now};
 use crate::sched::{Moment, Scopes, Verdict};
 use crate::vm::{Coroutine, Outward, Stack};
 
@@ -109,7 +109,7 @@ impl Runtime {
             if core
                 .tasks
                 .get(waiter)
-                .is_some_and(|record| record.phase == Phase::Parked)
+                .is_some_and(|record| record.phase.is_waiting())
             {
                 core.wake(waiter);
             }

@@ -6,7 +6,7 @@ use super::{Runtime, now};
 use crate::error::Fault;
 use crate::sched::{Moment, Phase, TaskId, Verdict};
 use crate::sys::failure;
-use crate::vm::{Coroutine, NESTED_WAITS, Outcome, Reply, Resumed, State, Value};
+use crate::vm::{Coroutine, Leave, NESTED_WAITS, Outcome, Reply, Resumed, State, Value};
 use std::fmt::Write as _;
 
 /// What a loop runs for.
@@ -124,7 +124,10 @@ impl Runtime {
             let is_new = record.phase == Phase::New;
             record.phase = Phase::Running;
             let (co, mut count) = (record.body.co, record.body.kept);
-            let rare = record.rarities.is_some();
+            let rare = record
+                .rarities
+                .as_ref()
+                .is_some_and(|rarities| rarities.matter_now());
             let waits = record.body.ticket.is_some();
             let astray = !is_new && !co.is_none() && !co.is_suspended(count);
             if waits || rare || astray {
@@ -144,7 +147,9 @@ impl Runtime {
 
             core = self.core.borrow_mut();
             match resumed {
-                Resumed::Yielded(values) => core.yielded(task, co, values, !self.gave_way.take()),
+                Resumed::Yielded(values) => {
+                    core.yielded(task, co, values, self.leave.replace(Leave::Plainly))
+                }
                 Resumed::Returned(_) | Resumed::Failed => {
                     drop(core);
                     self.end(state, task, co, resumed)?;
@@ -210,10 +215,20 @@ impl Runtime {
             core.record(task).phase = Phase::Ready;
             return Ok(Arrival::NotYet);
         }
-        let owner = self.core.borrow().owner_of(task);
+        let core = self.core.borrow();
+        let (owner, looked) = (core.owner_of(task), core.looked);
+        drop(core);
         let scoped = self.is_scoped(owner);
         self.scoped.set(scoped);
-        let verdict = if scoped { self.verdict(owner) } else { None };
+        // Of a task that gave way, deadlines were looked at when it did so: here the time of the last look will do.
+        let verdict = if scoped {
+            self.with_scopes(owner, |scopes| {
+                scopes.verdict(if waits { now() } else { looked })
+            })
+            .flatten()
+        } else {
+            None
+        };
         let cancelled = verdict == Some(Verdict::Cancelled);
         if cancelled && !waits && !co.has_started() && !self.in_epilogue(task) {
             self.end_unstarted(state, task, co)?;
@@ -353,7 +368,7 @@ impl Runtime {
         let parked = core
             .tasks
             .iter()
-            .filter(|(_, record)| record.phase == Phase::Parked);
+            .filter(|(_, record)| record.phase.is_waiting());
         let waiting: Vec<(TaskId, Coroutine)> = parked
             .map(|(task, record)| (task, record.body.co))
             .filter(|(_, co)| !co.is_none())

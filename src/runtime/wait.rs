@@ -6,7 +6,7 @@ use super::turn::Goal;
 use super::{Deadline, Operation, Phase, Runtime, TaskId, now};
 use crate::error::Fault;
 use crate::sched::Moment;
-use crate::vm::{Outcome, Outward, Reply, Stack, State};
+use crate::vm::{Leave, Outcome, Outward, Reply, Stack, State};
 
 /// Waits that are answered at once before the task lets the others have a turn, so that a task whose
 /// socket is always ready starves nobody.
@@ -52,7 +52,7 @@ impl Runtime {
             return Ok(Outcome::Alarm);
         }
         // A yield without an operation is what a plain `coroutine.yield` is, too; but this one can raise.
-        self.gave_way.set(true);
+        self.leave.set(Leave::GivingWay);
         Ok(match self.outward(state) {
             Outward::Scheduler => Outcome::Park,
             Outward::Resumer => Outcome::PassUp,

@@ -19,6 +19,8 @@ pub(crate) enum Phase {
     Running,
     /// Waiting to be woken.
     Parked,
+    /// Waiting to be resumed by another task, or ended, and for nothing else.
+    Suspended,
     /// Gone: the place is free.
     Vacant,
 }
@@ -62,6 +64,22 @@ pub(crate) struct Rarities {
     pub(crate) in_epilogue: bool,
     /// Does somebody else answer for its failure, so that it is not reported?
     pub(crate) adopted: bool,
+}
+
+impl Phase {
+    /// Does the task wait for something to happen?
+    #[inline]
+    pub(crate) fn is_waiting(self) -> bool {
+        matches!(self, Phase::Parked | Phase::Suspended)
+    }
+}
+
+impl Rarities {
+    /// Must be looked at more than that the task is ready, before it gets its turn?
+    #[inline]
+    pub(crate) fn matter_now(&self) -> bool {
+        self.weak || !self.scopes.is_idle()
+    }
 }
 
 /// All tasks that have not ended.

@@ -2,7 +2,7 @@
 
 use super::coroutine::Coroutine;
 use super::library::{Function, Library};
-use super::outcome::{Outcome, Outward, Reply, ReplySlot, TaskName};
+use super::outcome::{Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
 use super::push::push;
 use super::registry;
 use super::stack::Stack;
@@ -34,8 +34,8 @@ pub(crate) trait Host: Sized + 'static {
     fn tighten(&self, state: State);
     /// Have there been any?
     fn has_woken_loose(&self) -> bool;
-    /// Does `state` run a task that may give way at once, with nothing else to be looked at? Notes that it does so.
-    fn gives_way(&self, state: State) -> bool;
+    /// Does `state` run a task that may leave its turn at once, with nothing else to be looked at? Notes why it does so.
+    fn leaves(&self, state: State, why: Leave) -> bool;
     /// Let tasks run until `id` and all others have ended.
     fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault>;
 }
@@ -82,9 +82,12 @@ where
     trampoline::<H, F>
 }
 
-/// The C function for a Rust function that lets others have a turn: where a task can do that at once, it yields
-/// without any ado.
-pub(crate) const fn giving_way<H, F>(_body: F) -> lua_CFunction
+/// The C function for a Rust function that lets the task leave its turn with nothing to wait for but the scheduler:
+/// where a task can do that at once, it yields without any ado, suspended or giving way. A quiet one answers the mark
+/// that says that it must raise.
+pub(crate) const fn leaving<H, F, const SUSPENDED: bool, const QUIET: bool>(
+    _body: F,
+) -> lua_CFunction
 where
     H: Host,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
@@ -93,29 +96,39 @@ where
         size_of::<F>() == 0,
         "only plain functions, which need no storage, can be entries"
     );
-    give_way::<H, F>
+    leave::<H, F, SUSPENDED, QUIET>
 }
 
 /// Yields, or else goes the way of all functions.
 ///
 /// # Safety
 /// As `trampoline`.
-unsafe extern "C-unwind" fn give_way<H, F>(l: *mut lua_State) -> c_int
+unsafe extern "C-unwind" fn leave<H, F, const SUSPENDED: bool, const QUIET: bool>(
+    l: *mut lua_State,
+) -> c_int
 where
     H: Host,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
-    // SAFETY: as in `trampoline`; `gives_way` looks at cells alone and cannot panic.
+    let why = if SUSPENDED {
+        Leave::Suspended
+    } else {
+        Leave::GivingWay
+    };
+    // SAFETY: as in `trampoline`; `leaves` looks at cells alone and cannot panic.
     unsafe {
         let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
-        if host.gives_way(State::new(l)) {
-            return compat::yield_then(l, 0, after_yield::<H>, after_yield_plain::<H>);
+        if !host.leaves(State::new(l), why) {
+            trampoline::<H, F>(l)
+        } else if QUIET {
+            ffi::lua_yield(l, 0)
+        } else {
+            compat::yield_then(l, 0, after_yield::<H>, after_yield_plain::<H>)
         }
-        trampoline::<H, F>(l)
     }
 }
 
-/// Runs when a task that gave way is resumed, where Lua can do that: returns nothing, or raises.
+/// Runs when a task that left so is resumed, where Lua can do that: returns nothing, or raises.
 ///
 /// # Safety
 /// As `after_park`.
@@ -143,7 +156,7 @@ unsafe extern "C-unwind" fn after_yield_plain<H: Host>(l: *mut lua_State) -> c_i
 ///
 /// # Safety
 /// Called by Lua, as a closure that `library` made.
-// Inlined into `give_way`, it would make that save registers which it does not use.
+// Inlined into `leave`, it would make that save registers which it does not use.
 #[inline(never)]
 unsafe extern "C-unwind" fn trampoline<H, F>(l: *mut lua_State) -> c_int
 where

@@ -28,6 +28,17 @@ pub(crate) enum Outcome {
     Guard,
 }
 
+/// Why a task leaves without an operation: what its yield means to the scheduler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Leave {
+    /// It yields as any coroutine does, and gives way.
+    Plainly,
+    /// It gives way by a call that can raise.
+    GivingWay,
+    /// It waits to be resumed.
+    Suspended,
+}
+
 /// Where a yield goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outward {
