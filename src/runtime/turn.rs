@@ -215,20 +215,13 @@ impl Runtime {
             core.record(task).phase = Phase::Ready;
             return Ok(Arrival::NotYet);
         }
-        let core = self.core.borrow();
-        let (owner, looked) = (core.owner_of(task), core.looked);
-        drop(core);
+        if !waits && let Some(kept) = self.pass_by(task) {
+            return Ok(Arrival::Resume(kept));
+        }
+        let owner = self.core.borrow().owner_of(task);
         let scoped = self.is_scoped(owner);
         self.scoped.set(scoped);
-        // Of a task that gave way, deadlines were looked at when it did so: here the time of the last look will do.
-        let verdict = if scoped {
-            self.with_scopes(owner, |scopes| {
-                scopes.verdict(if waits { now() } else { looked })
-            })
-            .flatten()
-        } else {
-            None
-        };
+        let verdict = if scoped { self.verdict(owner) } else { None };
         let cancelled = verdict == Some(Verdict::Cancelled);
         if cancelled && !waits && !co.has_started() && !self.in_epilogue(task) {
             self.end_unstarted(state, task, co)?;
@@ -246,6 +239,20 @@ impl Runtime {
             Some(outcome) => self.deliver(state, task, co, outcome),
             None => Ok(Arrival::NotYet),
         }
+    }
+
+    /// A task that waits for nothing goes on, unless something ends its waits; answers what it is resumed with. Its
+    /// deadlines were looked at when it gave way: here the time of the loop's last look outside will do.
+    fn pass_by(&self, task: TaskId) -> Option<i32> {
+        let mut core = self.core.borrow_mut();
+        let looked = core.looked;
+        let record = core.record(task);
+        let scopes = record.rarities.as_ref().map(|rarities| &rarities.scopes);
+        if scopes.is_some_and(|scopes| scopes.verdict(looked).is_some()) {
+            return None;
+        }
+        self.scoped.set(scopes.is_some_and(|scopes| !scopes.is_idle()));
+        Some(std::mem::take(&mut record.body.kept))
     }
 
     /// Polls what a task waits for; answers how the wait ends, or parks the task again.

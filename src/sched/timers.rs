@@ -1,7 +1,7 @@
 //! Deadlines in firing order. Knows no clock: callers pass the moment that it is.
 
 /// A point on the monotonic clock, in nanoseconds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct Moment(pub(crate) u64);
 
 /// The running timers of things that are numbered, at most one each: a heap with four children a node, which knows
