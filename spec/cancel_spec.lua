@@ -1,39 +1,11 @@
 local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
+local pack = require "spec.support.pack"
 local peer = require "spec.support.peer"
+local support = require "spec.support.tasks"
 
--- A task that has had its first turn, and is parked in `f`.
-local function parked(f, ...)
-  local task = coev.spawn(f, ...)
-  coev.yield()
-  return task
-end
-
--- Asserts that `task` ends by the cancelled error, and returns that error.
-local function assert_cancelled(task, reason)
-  local ok, err, traceback = task:join()
-  assert.is_false(ok)
-  assert.is_true(coev.is_cancelled(err), tostring(err))
-  assert.equal(reason or "cancelled", err.reason)
-  assert.equal("string", type(traceback))
-  assert.equal("cancelled", task:status())
-  return err
-end
-
--- Calls `f` while the errors that nobody joins go into the array returned.
-local function unseen_errors(f)
-  local seen = {}
-  local previous = coev.onerror(function(_, err)
-    seen[#seen + 1] = err
-  end)
-  local ok, err = pcall(f)
-  coev.onerror(previous)
-  if not ok then
-    error(err, 0)
-  end
-  return seen
-end
+local parked, assert_cancelled, unseen_errors = support.parked, support.assert_cancelled, support.unseen_errors
 
 describe("cancel", function()
   it("raises in the wait in which the task is parked", function()
@@ -82,9 +54,7 @@ describe("cancel", function()
       task:cancel()
       assert.same({ true, "all" }, { task:join() })
       other:cancel()
-      for _, sock in ipairs({ near, far, listener }) do
-        sock:close()
-      end
+      peer.close(near, far, listener)
     end)
   end)
 
@@ -308,8 +278,7 @@ describe("cancel", function()
   end)
 
   it("is never reported, joined or not", function()
-    local result = child.run([[
-      local coev = require "coev"
+    child.assert_writes("cancelled\tcancelled\n", [[
       coev.run(function()
         local sleeper = coev.spawn(coev.sleep, 60)
         local newborn = coev.spawn(print, "never")
@@ -320,7 +289,6 @@ describe("cancel", function()
         print(sleeper:status(), newborn:status())
       end)
     ]])
-    assert.same({ stdout = "cancelled\tcancelled\n", stderr = "", status = 0 }, result)
   end)
 
   it("does not raise in a stock coroutine.yield, but in the next wait of coev", function()
@@ -525,16 +493,10 @@ end)
 describe("shield", function()
   it("passes arguments and results, nils too", function()
     helper.run(function()
-      local count, first, second, third = (function(...)
-        return select("#", ...), ...
-      end)(coev.shield(function(...)
+      assert.same({ n = 3, nil, 2, nil }, pack(coev.shield(function(...)
         coev.yield()
         return ...
-      end, nil, 2, nil))
-      assert.equal(3, count)
-      assert.is_nil(first)
-      assert.equal(2, second)
-      assert.is_nil(third)
+      end, nil, 2, nil)))
     end)
   end)
 

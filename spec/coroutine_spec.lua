@@ -2,14 +2,12 @@ local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
 local peer = require "spec.support.peer"
-local tasks = require "spec.support.tasks"
-
-local unpack = table.unpack or unpack
+local support = require "spec.support.tasks"
 
 -- Of the Luas, only 5.1 cannot yield across a stock pcall.
 local IS_51 = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 
-local beside_another = tasks.beside_another
+local beside_another = support.beside_another
 
 -- What a coroutine library answers to one list of calls, as lines of text.
 local function survey(library)

@@ -1,6 +1,8 @@
 local coev = require "coev"
 local helper = require "spec.helper"
+local pack = require "spec.support.pack"
 local peer = require "spec.support.peer"
+local support = require "spec.support.tasks"
 
 -- Lets time pass without giving the others a turn.
 local function compute_until(time)
@@ -16,16 +18,10 @@ end
 describe("timeout", function()
   it("passes arguments and results, nils too", function()
     helper.run(function()
-      local count, first, second, third = (function(...)
-        return select("#", ...), ...
-      end)(coev.timeout(1, function(...)
+      assert.same({ n = 3, nil, 2, nil }, pack(coev.timeout(1, function(...)
         coev.yield()
         return ...
-      end, nil, 2, nil))
-      assert.equal(3, count)
-      assert.is_nil(first)
-      assert.equal(2, second)
-      assert.is_nil(third)
+      end, nil, 2, nil)))
     end)
   end)
 
@@ -82,9 +78,7 @@ describe("timeout", function()
         assert_timeout(coev.timeout(0.001, wait))
       end
       other:cancel()
-      for _, sock in ipairs({ near, far, listener }) do
-        sock:close()
-      end
+      peer.close(near, far, listener)
     end)
   end)
 
@@ -184,11 +178,7 @@ describe("timeout", function()
         end)
         coev.yield()
         task:cancel(reason)
-        local ok, err = task:join()
-        assert.is_false(ok)
-        assert.is_true(coev.is_cancelled(err))
-        assert.equal(reason, err.reason)
-        assert.equal("cancelled", task:status())
+        support.assert_cancelled(task, reason)
         assert.is_false(after)
       end
     end)
@@ -448,8 +438,7 @@ describe("await", function()
 
   it("raises the cancelled error of a task that was cancelled", function()
     helper.run(function()
-      local task = coev.spawn(coev.sleep, 60)
-      coev.yield()
+      local task = support.parked(coev.sleep, 60)
       task:cancel("theirs")
       local ok, err = coev.pcall(task.await, task)
       assert.is_false(ok)
@@ -488,17 +477,13 @@ describe("await", function()
   end)
 
   it("counts as a joiner: the error is not reported", function()
-    local reported = 0
-    local previous = coev.onerror(function()
-      reported = reported + 1
-    end)
-    helper.run(function()
-      assert.is_false(coev.pcall(function()
-        coev.spawn(error, "seen"):await()
-      end))
-    end)
-    coev.onerror(previous)
-    assert.equal(0, reported)
+    assert.same({}, support.unseen_errors(function()
+      helper.run(function()
+        assert.is_false(coev.pcall(function()
+          coev.spawn(error, "seen"):await()
+        end))
+      end)
+    end))
   end)
 
   it("works where no task runs", function()

@@ -1,26 +1,15 @@
 local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
+local support = require "spec.support.tasks"
 
--- Calls `f` while `fn` is the handler of errors that nobody joins.
-local function with_handler(fn, f)
-  local previous = coev.onerror(fn)
-  local ok, err = pcall(f)
-  coev.onerror(previous)
-  if not ok then
-    error(err, 0)
-  end
-end
+local with_handler = support.with_handler
 
 -- Runs `f` in a task, and returns the values that were reported meanwhile.
 local function reported(f)
-  local values = {}
-  with_handler(function(_, err)
-    values[#values + 1] = err
-  end, function()
+  return support.unseen_errors(function()
     helper.run(f)
   end)
-  return values
 end
 
 -- How often `text` is in `whole`.
@@ -234,9 +223,7 @@ describe("onerror 'raise'", function()
   it("raises no cancelled error", function()
     with_handler("raise", function()
       coev.run(function()
-        local task = coev.spawn(coev.sleep, 60)
-        coev.yield()
-        task:cancel()
+        support.parked(coev.sleep, 60):cancel()
       end)
     end)
   end)
@@ -531,11 +518,7 @@ describe("retry", function()
         coev.yield()
         coev.yield()
         task:cancel("enough")
-        local ok, err = task:join()
-        assert.is_false(ok)
-        assert.is_true(coev.is_cancelled(err))
-        assert.equal("enough", err.reason)
-        assert.equal("cancelled", task:status())
+        support.assert_cancelled(task, "enough")
         assert.equal(1, calls)
       end
     end)
@@ -600,14 +583,12 @@ describe("at_exit", function()
   end)
 
   it("runs after an error of run's function too, which run then raises", function()
-    local result = child.run([[
-      local coev = require "coev"
+    child.assert_writes("tidied up\nfalse\ttrue\n", [[
       coev.at_exit(function() print("tidied up") end)
       local value = {}
       local ok, err = pcall(coev.run, error, value)
       print(ok, rawequal(value, err))
     ]])
-    assert.same({ stdout = "tidied up\nfalse\ttrue\n", stderr = "", status = 0 }, result)
   end)
 
   it("runs after stop, and after an error that 'raise' lets out", function()

@@ -1,24 +1,13 @@
 local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
+local garbage = require "spec.support.garbage"
 local peer = require "spec.support.peer"
 
 -- The one of helper.run keeps the handle of each task.
 local spawn = coev.spawn
 
--- Asserts that the program `text`, with coev at hand, writes `stdout` and nothing else.
-local function assert_writes(stdout, text)
-  local result = child.run("local coev = require 'coev'\n" .. text)
-  assert.same({ stdout = stdout, stderr = "", status = 0 }, result)
-end
-
--- Collects all that there is to collect, and lets the scheduler see to it.
-local function collect()
-  for _ = 1, 5 do
-    collectgarbage()
-    coev.yield()
-  end
-end
+local assert_writes, collect = child.assert_writes, garbage.collect
 
 -- A table in which values do not count as held.
 local function weak()
@@ -93,8 +82,7 @@ describe("tasks that nothing can reach any more", function()
   end)
 
   it("give their memory back, a hundred thousand of them", function()
-    local result = child.run([[
-      local coev = require "coev"
+    assert_writes("back\n", [[
       local function round()
         for _ = 1, 100000 do
           coev.spawn(coev.suspend)
@@ -112,7 +100,6 @@ describe("tasks that nothing can reach any more", function()
       local after = round()
       print(after <= before * 1.05 and "back" or before .. " KiB, then " .. after)
     ]])
-    assert.same({ stdout = "back\n", stderr = "", status = 0 }, result)
   end)
 
   it("run no more code, but for their finalizers", function()
@@ -441,7 +428,7 @@ describe("a task that somebody waits for", function()
       end, task)
       coev.yield()
       collect()
-      task = go(task)
+      task = go(task) -- luacheck: ignore
       collect()
       coev.sleep(0.002)
       collect()
@@ -533,7 +520,7 @@ end)
 
 describe("the memory", function()
   it("of tasks that were cancelled, timed out or weakened is given back", function()
-    local function round()
+    garbage.assert_steady(function()
       helper.run(function()
         for _ = 1, 500 do
           spawn(coev.sleep, 5):cancel()
@@ -546,15 +533,6 @@ describe("the memory", function()
         collect()
         collect()
       end)
-      collectgarbage()
-      collectgarbage()
-      return collectgarbage("count")
-    end
-    round()
-    local before = round()
-    for _ = 1, 4 do
-      round()
-    end
-    assert.is_true(round() < before * 1.05)
+    end)
   end)
 end)

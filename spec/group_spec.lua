@@ -1,22 +1,11 @@
 local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
+local pack = require "spec.support.pack"
 local peer = require "spec.support.peer"
+local support = require "spec.support.tasks"
 
--- Calls `f`, and returns the values that were reported meanwhile as errors that
--- nobody joined.
-local function unseen_errors(f)
-  local seen = {}
-  local previous = coev.onerror(function(_, err)
-    seen[#seen + 1] = err
-  end)
-  local ok, err = pcall(f)
-  coev.onerror(previous)
-  if not ok then
-    error(err, 0)
-  end
-  return seen
-end
+local unseen_errors = support.unseen_errors
 
 -- Asserts that every task of `tasks` has ended, with `status` where it is given.
 local function assert_ended(tasks, status)
@@ -31,9 +20,7 @@ describe("group", function()
   it("returns the results of its function, nils too, once all have ended", function()
     helper.run(function()
       local ended = 0
-      local count, first, second, third = (function(...)
-        return select("#", ...), ...
-      end)(coev.group(function(group)
+      assert.same({ n = 3, nil, 2, nil }, pack(coev.group(function(group)
         for i = 1, 5 do
           group:spawn(function()
             coev.sleep(i / 1000)
@@ -41,12 +28,8 @@ describe("group", function()
           end)
         end
         return nil, 2, nil
-      end))
+      end)))
       assert.equal(5, ended)
-      assert.equal(3, count)
-      assert.is_nil(first)
-      assert.equal(2, second)
-      assert.is_nil(third)
     end)
   end)
 
@@ -248,8 +231,7 @@ describe("group", function()
 
   it("raises a cancelled error that is not its own, like any other", function()
     helper.run(function()
-      local other, sibling = coev.spawn(coev.sleep, 60), nil
-      coev.yield()
+      local other, sibling = support.parked(coev.sleep, 60), nil
       other:cancel("theirs")
       local ok, err = coev.pcall(coev.group, function(group)
         sibling = group:spawn(coev.sleep, 0.005)
@@ -304,11 +286,7 @@ describe("group", function()
         end)
         coev.sleep(0.001)
         task:cancel("all of you")
-        local ok, err = task:join()
-        assert.is_false(ok)
-        assert.is_true(coev.is_cancelled(err))
-        assert.equal("all of you", err.reason)
-        assert.equal("cancelled", task:status())
+        support.assert_cancelled(task, "all of you")
         assert.equal(3, tidied)
         assert_ended(children, "cancelled")
         assert.is_false(after)
@@ -587,8 +565,7 @@ end)
 
 describe("a group whose program ends", function()
   it("is clean", function()
-    local result = child.run([[
-      local coev = require "coev"
+    child.assert_writes("end\n", [[
       coev.spawn(coev.group, function(group)
         group:spawn(coev.sleep, 60)
         group:spawn(function() while true do coev.yield() end end)
@@ -596,7 +573,6 @@ describe("a group whose program ends", function()
       coev.sleep(0.002)
       print("end")
     ]])
-    assert.same({ stdout = "end\n", stderr = "", status = 0 }, result)
   end)
 
   it("in a task that nobody joins is reported once when it fails", function()

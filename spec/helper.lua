@@ -6,6 +6,7 @@
 
 local busted = require "busted"
 local coev = require "coev"
+local pack = require "spec.support.pack"
 
 local helper = {}
 
@@ -20,10 +21,6 @@ local INTERRUPT_AFTER, KILL_AFTER = 15 * PATIENCE, 25 * PATIENCE
 local LAST_TURNS = 8
 
 local unpack = table.unpack or unpack
-
-local function pack(...)
-  return { n = select("#", ...), ... }
-end
 
 local function has_ended(task)
   local status = task:status()

@@ -2,16 +2,12 @@ local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
 local peer = require "spec.support.peer"
+local support = require "spec.support.tasks"
 
 -- While a test runs, helper.run has its own function in this place.
 local spawn = coev.spawn
 
--- A task that has had its first turn, and is parked in `f`.
-local function parked(f, ...)
-  local task = coev.spawn(f, ...)
-  coev.yield()
-  return task
-end
+local parked = support.parked
 
 local function is_among(task, tasks)
   for _, each in ipairs(tasks) do
@@ -123,9 +119,7 @@ describe("waiting", function()
         near:send(("x"):rep(16 * 1024 * 1024))
       end)
       other:cancel()
-      for _, sock in ipairs({ near, far, listener }) do
-        sock:close()
-      end
+      peer.close(near, far, listener)
     end)
   end)
 

@@ -1,7 +1,9 @@
 local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
+local garbage = require "spec.support.garbage"
 local peer = require "spec.support.peer"
+local support = require "spec.support.tasks"
 
 -- Asserts that the program `text` ends with `status` and writes `stdout`, and
 -- nothing on stderr unless `status` says that it failed.
@@ -138,22 +140,13 @@ describe("what nobody holds", function()
   end)
 
   it("is the memory of tasks that have ended", function()
-    local function round()
+    garbage.assert_steady(function()
       helper.run(function()
         for _ = 1, 2000 do
           coev.spawn(coev.sleep, 0.0001)
         end
       end)
-      collectgarbage()
-      collectgarbage()
-      return collectgarbage("count")
-    end
-    round()
-    local before = round()
-    for _ = 1, 5 do
-      round()
-    end
-    assert.is_true(round() < before + 256)
+    end, 256)
   end)
 
   it("is collected at any moment without harm", function()
@@ -225,25 +218,8 @@ describe("a coroutine of a task resumed by hand", function()
 end)
 
 describe("a wait", function()
-  -- Runs `f` as a task beside another one that must go on meanwhile.
-  local function beside_another(f)
-    local ticks = 0
-    helper.run(function()
-      local going = true
-      coev.spawn(function()
-        while going do
-          ticks = ticks + 1
-          coev.sleep(0.0005)
-        end
-      end)
-      f()
-      going = false
-    end)
-    assert.is_true(ticks > 1)
-  end
-
   it("works inside pcall and xpcall", function()
-    beside_another(function()
+    support.beside_another(function()
       local ok, value = pcall(function()
         coev.sleep(0.003)
         return "slept"
@@ -263,7 +239,7 @@ describe("a wait", function()
   end)
 
   it("works inside the comparator of table.sort", function()
-    beside_another(function()
+    support.beside_another(function()
       local list = { 5, 2, 4, 1, 3 }
       table.sort(list, function(a, b)
         coev.sleep(0.0005)
@@ -274,7 +250,7 @@ describe("a wait", function()
   end)
 
   it("works inside a callback of gsub", function()
-    beside_another(function()
+    support.beside_another(function()
       local text = ("abc"):gsub(".", function(letter)
         coev.sleep(0.001)
         return letter:upper()
@@ -284,7 +260,7 @@ describe("a wait", function()
   end)
 
   it("works inside metamethods", function()
-    beside_another(function()
+    support.beside_another(function()
       local object = setmetatable({}, {
         __index = function(_, key)
           coev.sleep(0.001)
@@ -306,7 +282,7 @@ describe("a wait", function()
   end)
 
   it("works inside the iterator of a for", function()
-    beside_another(function()
+    support.beside_another(function()
       local count = 0
       for i in function(_, last)
         coev.sleep(0.001)
@@ -320,7 +296,7 @@ describe("a wait", function()
   end)
 
   it("works inside a stock coroutine in a task", function()
-    beside_another(function()
+    support.beside_another(function()
       local values = {}
       for value in coroutine.wrap(function()
         for i = 1, 3 do
@@ -335,7 +311,7 @@ describe("a wait", function()
   end)
 
   it("on a socket works there too", function()
-    beside_another(function()
+    support.beside_another(function()
       local near = peer.scripted(function(far)
         for i = 1, 3 do
           coev.sleep(0.001)

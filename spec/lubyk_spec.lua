@@ -3,18 +3,12 @@
 local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
+local garbage = require "spec.support.garbage"
 local peer = require "spec.support.peer"
+local support = require "spec.support.tasks"
 
 -- The one of helper.run keeps the handle of each task.
 local spawn = coev.spawn
-
--- Collects all that there is to collect, and lets the scheduler see to it.
-local function collect()
-  for _ = 1, 3 do
-    collectgarbage()
-    coev.yield()
-  end
-end
 
 describe("Lubyk's list:", function()
   it("tasks first run in the order in which they were made", function()
@@ -31,7 +25,7 @@ describe("Lubyk's list:", function()
   end)
 
   it("200 tasks of 10 sleeps each, joined, leave the memory as before", function()
-    local function round()
+    garbage.assert_steady(function()
       local slept = 0
       helper.run(function()
         local tasks = {}
@@ -48,14 +42,7 @@ describe("Lubyk's list:", function()
         end
       end)
       assert.equal(2000, slept)
-      collectgarbage()
-      collectgarbage()
-      return collectgarbage("count")
-    end
-    round()
-    local before = round()
-    round()
-    assert.is_true(round() < before * 1.05)
+    end)
   end)
 
   it("a task that is cancelled before its first turn never runs", function()
@@ -65,10 +52,7 @@ describe("Lubyk's list:", function()
         ran = true
       end)
       assert.is_true(task:cancel())
-      local ok, err = task:join()
-      assert.is_false(ok)
-      assert.is_true(coev.is_cancelled(err))
-      assert.equal("cancelled", task:status())
+      support.assert_cancelled(task)
     end)
     assert.is_false(ran)
   end)
@@ -99,8 +83,7 @@ describe("Lubyk's list:", function()
         coev.yield()
         assert.equal("waiting", task:status())
         task = nil -- luacheck: ignore
-        collect()
-        collect()
+        garbage.collect()
         far:send("late\n")
         coev.sleep(0.012)
         near:close()
@@ -193,8 +176,7 @@ end)
 
 describe("ljuv's list:", function()
   it("errors come out of run one a call, in order, and the loop goes on", function()
-    local result = child.run([[
-      local coev = require "coev"
+    child.assert_writes("false\ttrue\nfalse\ttrue\n1\n", [[
       coev.onerror("raise")
       local e1, e2 = {}, {}
       local steps = 0
@@ -211,12 +193,10 @@ describe("ljuv's list:", function()
       coev.run()
       print(steps)
     ]])
-    assert.same({ stdout = "false\ttrue\nfalse\ttrue\n1\n", stderr = "", status = 0 }, result)
   end)
 
   it("step raises them too", function()
-    local result = child.run([[
-      local coev = require "coev"
+    child.assert_writes("one\ttwo\ttrue\tfalse\n", [[
       coev.onerror("raise")
       coev.spawn(error, "one", 0)
       coev.spawn(error, "two", 0)
@@ -224,7 +204,6 @@ describe("ljuv's list:", function()
       local _, second = pcall(coev.step)
       print(first:match("^one"), second:match("^two"), pcall(coev.step))
     ]])
-    assert.same({ stdout = "one\ttwo\ttrue\tfalse\n", stderr = "", status = 0 }, result)
   end)
 
   it("an error that somebody joins is not raised", function()

@@ -3,7 +3,9 @@
 
 local coev = require "coev"
 local helper = require "spec.helper"
+local pack = require "spec.support.pack"
 local peer = require "spec.support.peer"
+local support = require "spec.support.tasks"
 
 local socket = coev.socket
 
@@ -13,10 +15,6 @@ local LIMIT, SOON, NEVER = 0.004, 0.001, 0.02
 local FLOOD = ("0123456789abcdef"):rep(1024 * 1024)
 
 local unpack = table.unpack or unpack
-
-local function pack(...)
-  return { n = select("#", ...), ... }
-end
 
 local function nothing() end
 
@@ -50,8 +48,7 @@ local flag = {
 -- Another task, that ends when it is told to.
 local partner = {
   open = function(stage)
-    stage.partner = coev.spawn(coev.suspend)
-    coev.yield()
+    stage.partner = support.parked(coev.suspend)
   end,
   wake = function(stage)
     assert.is_true(stage.partner:resume("from the partner"))
@@ -343,14 +340,6 @@ local function assert_results(expected, stage, results)
   end
 end
 
-local function assert_cancelled(task, reason)
-  local ok, err = task:join()
-  assert.is_false(ok)
-  assert.is_true(coev.is_cancelled(err), tostring(err))
-  assert.equal(reason, err.reason)
-  assert.equal("cancelled", task:status())
-end
-
 -- EVENTS: what ends, or must not end, a wait. Each has a name, the seconds
 -- until the clock of the stage wakes it, which calls it is for, and its test.
 local EVENTS = {
@@ -366,7 +355,7 @@ local EVENTS = {
         coev.yield()
       end)
       stage.task:cancel("while parked")
-      assert_cancelled(stage.task, "while parked")
+      support.assert_cancelled(stage.task, "while parked")
       if kind.kept and kind ~= children then
         kind.wake(stage)
         kind.kept(stage)
@@ -388,7 +377,7 @@ local EVENTS = {
       kind.wake(stage)
       await_wake_up(stage)
       stage.task:cancel("on its way")
-      assert_cancelled(stage.task, "on its way")
+      support.assert_cancelled(stage.task, "on its way")
       if not call.either then
         assert.is_nil(results)
       end

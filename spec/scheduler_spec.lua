@@ -1,18 +1,13 @@
 local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
+local pack = require "spec.support.pack"
 
 describe("run", function()
   it("returns the results of its function, nils and all", function()
-    local count, first, second, third = (function(...)
-      return select("#", ...), ...
-    end)(coev.run(function()
+    assert.same({ n = 3, nil, "two", nil }, pack(coev.run(function()
       return nil, "two", nil
-    end))
-    assert.equal(3, count)
-    assert.is_nil(first)
-    assert.equal("two", second)
-    assert.is_nil(third)
+    end)))
   end)
 
   it("passes its other arguments on", function()

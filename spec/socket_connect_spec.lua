@@ -78,9 +78,7 @@ describe("connect", function()
       assert.equal("inet", family)
       local _, own_port = near:getsockname()
       assert.equal(tonumber(own_port), (select(2, far:getpeername())))
-      for _, sock in ipairs({ near, far, listener }) do
-        sock:close()
-      end
+      peer.close(near, far, listener)
     end)
   end)
 

@@ -1,21 +1,14 @@
 local coev = require "coev"
 local helper = require "spec.helper"
+local pack = require "spec.support.pack"
+local support = require "spec.support.tasks"
 
 describe("suspend", function()
   it("returns what resume was given, nils too", function()
     helper.run(function()
-      local count, values
-      local task = coev.spawn(function()
-        count, values = (function(...)
-          return select("#", ...), { ... }
-        end)(coev.suspend())
-      end)
-      coev.yield()
+      local task = support.parked(coev.suspend)
       assert.is_true(task:resume(1, nil, 3, nil))
-      task:join()
-      assert.equal(4, count)
-      assert.equal(1, values[1])
-      assert.equal(3, values[3])
+      assert.same({ n = 5, true, 1, nil, 3, nil }, pack(task:join()))
     end)
   end)
 
@@ -59,8 +52,7 @@ describe("suspend", function()
 
   it("is what the task waits for", function()
     helper.run(function()
-      local task = coev.spawn(coev.suspend)
-      coev.yield()
+      local task = support.parked(coev.suspend)
       assert.equal("waiting", task:status())
       assert.truthy(task:waiting():find("suspend", 1, true), task:waiting())
       task:resume()
@@ -70,14 +62,10 @@ describe("suspend", function()
 
   it("raises a cancel, and is not resumed then", function()
     helper.run(function()
-      local task = coev.spawn(coev.suspend)
-      coev.yield()
+      local task = support.parked(coev.suspend)
       assert.is_true(task:cancel("enough"))
       assert.same({ nil, "not suspended" }, { task:resume("late") })
-      local ok, err = task:join()
-      assert.is_false(ok)
-      assert.is_true(coev.is_cancelled(err))
-      assert.equal("enough", err.reason)
+      support.assert_cancelled(task, "enough")
     end)
   end)
 
@@ -159,8 +147,7 @@ describe("resume", function()
 
   it("of a task that was resumed already is an error value, and the first counts", function()
     helper.run(function()
-      local task = coev.spawn(coev.suspend)
-      coev.yield()
+      local task = support.parked(coev.suspend)
       assert.is_true(task:resume("first"))
       assert.same({ nil, "not suspended" }, { task:resume("second") })
       assert.same({ true, "first" }, { task:join() })

@@ -106,8 +106,7 @@ describe("sleep", function()
   end)
 
   it("can be longer than any clock", function()
-    local result = child.run([[
-      local coev = require "coev"
+    child.assert_writes("main\n", [[
       for _, seconds in ipairs({ 1e9, 1e18, 1e300, math.huge }) do
         coev.spawn(function()
           coev.sleep(seconds)
@@ -124,7 +123,6 @@ describe("sleep", function()
         coev.stop()
       end)
     ]])
-    assert.same({ stdout = "main\n", stderr = "", status = 0 }, result)
   end)
 end)
 

@@ -89,6 +89,8 @@ assert = setmetatable(checks, {
   end,
 })
 
+package.loaded.luassert = assert
+
 function describe(name, f)
   names[#names + 1] = name
   hooks[#names] = nil

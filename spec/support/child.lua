@@ -1,5 +1,7 @@
 -- Programs that a spec starts with the interpreter that runs it.
 
+local assert = require "luassert"
+
 local child = {}
 
 -- Seconds after which a child is killed: its status is 124 or 137 then.
@@ -103,6 +105,12 @@ function child.run(text, options)
     write_file(files.program, text)
     return child.run_file(files.program, options)
   end)
+end
+
+-- Asserts that the program `text`, with coev at hand, writes `stdout` and nothing else, and ends well.
+function child.assert_writes(stdout, text, options)
+  local result = child.run("local coev = require 'coev'\n" .. text, options)
+  assert.same({ stdout = stdout, stderr = "", status = 0 }, result)
 end
 
 -- Starts the program at `path` and waits until `ready(its output)` is true.

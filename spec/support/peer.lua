@@ -31,6 +31,13 @@ function peer.scripted(script)
   return near
 end
 
+-- Closes all these sockets.
+function peer.close(...)
+  for _, each in ipairs({ ... }) do
+    each:close()
+  end
+end
+
 -- A port on which nobody listens.
 function peer.free_port()
   local listener, _, port = peer.listen()
