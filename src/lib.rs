@@ -15,6 +15,10 @@ vm::entry_points! {
     luaopen_coev => None;
     /// `require "coev.socket"`: Lua's all-in-one loader finds it in the same file.
     luaopen_coev_socket => Some(c"socket");
+    /// `require "coev.timer"`
+    luaopen_coev_timer => Some(c"timer");
+    /// `require "coev.poll"`
+    luaopen_coev_poll => Some(c"poll");
     /// `require "coev.supervisor"`
     luaopen_coev_supervisor => Some(c"supervisor");
 }

@@ -133,4 +133,14 @@ local function endow(task)
   natives.endow(task)
 end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, Cancelled
+-- Sees to the timers that are due.
+local function fire()
+  natives.fire()
+end
+
+-- Waits until `fd` is readable or the time is over, as `coev.poller` was told.
+local function wait_outside(fd, timeout)
+  natives.poller(fd, timeout)
+end
+
+return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, fire, wait_outside, Cancelled

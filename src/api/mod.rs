@@ -1,5 +1,6 @@
 //! What Lua sees: one file a noun. Each function reads its arguments, makes an operation, and answers an `Outcome`.
 
+mod fd_set;
 mod natives;
 mod scheduler;
 mod socket;
@@ -46,8 +47,8 @@ pub(crate) use {describe, function, method};
 pub(crate) static PARTS: Parts = Parts {
     functions: scheduler::FUNCTIONS,
     task: task::CLASS,
-    classes: socket::CLASSES,
-    modules: &[socket::MODULE, SUPERVISOR],
+    classes: &[socket::CLASSES, fd_set::CLASSES],
+    modules: &[socket::MODULE, TIMER, POLL, SUPERVISOR],
     natives: natives::FUNCTIONS,
     helpers: Source {
         name: c"=coev",
@@ -73,6 +74,28 @@ const SUPERVISOR: Module = Module {
     source: Source {
         name: c"=coev.supervisor",
         text: include_str!("supervisor.lua"),
+    },
+};
+
+/// `coev.timer`, which is Lua over the loop's timers.
+const TIMER: Module = Module {
+    name: c"timer",
+    loaded_as: c"coev.timer",
+    functions: &[],
+    source: Source {
+        name: c"=coev.timer",
+        text: include_str!("timer.lua"),
+    },
+};
+
+/// `coev.poll`, which is Lua over sets of descriptors.
+const POLL: Module = Module {
+    name: c"poll",
+    loaded_as: c"coev.poll",
+    functions: &[],
+    source: Source {
+        name: c"=coev.poll",
+        text: include_str!("poll.lua"),
     },
 };
 

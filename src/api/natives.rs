@@ -1,17 +1,23 @@
 //! What only the embedded Lua sees: the primitives of which it makes cancels, deadlines, groups and coroutines.
 
-use super::function;
+use super::{fd_set, function};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
 use crate::vm::{Function, Outcome, Outward, Reply, Stack, Value, entry_leaving};
 
 /// The functions.
 pub(super) const FUNCTIONS: &[Function] = &[
+    fd_set::CLOSINGS,
+    fd_set::FDS,
+    fd_set::IS_OPEN,
     function!(c"adopt", adopt),
+    function!(c"arm", arm),
     function!(c"ascend", ascend),
     function!(c"cancel", cancel),
     function!(c"defer", defer),
     function!(c"descend", descend),
+    function!(c"disarm", disarm),
+    function!(c"discount", discount),
     function!(c"endow_tasks", endow_tasks),
     function!(c"enter_deadline", enter_deadline),
     function!(c"enter_shield", enter_shield),
@@ -19,9 +25,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"is_base", is_base),
     function!(c"is_driven", is_driven),
     function!(c"leave", leave),
+    function!(c"next_fired", next_fired),
     function!(c"peek", peek),
     function!(c"relay", relay),
     function!(c"resume", resume),
+    function!(c"set_poller", set_poller),
     function!(c"slot", slot_of),
     function!(c"statistic", statistic),
     Function {
@@ -65,6 +73,50 @@ fn serial_value(serial: u64) -> Value {
 /// `adopt(task)`: its failure is not reported.
 fn adopt(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     runtime.adopt(TaskId::from_bits(stack.handle(FIRST)?.id));
+    answer(())
+}
+
+/// `arm(moment, counts)` → the number of a timer that is due then, by `coev.now`.
+fn arm(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let moment = match Deadline::at(stack.seconds(FIRST)?) {
+        Deadline::At(moment) => moment,
+        Deadline::Never => Moment(u64::MAX),
+        Deadline::Now => Moment(0),
+    };
+    let number = runtime.start_clock(moment, stack.boolean(SECOND)?);
+    answer(i64::from(number) + 1)
+}
+
+/// The number of a timer, as `arm` has answered it.
+fn clock(stack: &Stack) -> Result<u32, Fault> {
+    let number = stack.integer(FIRST)? - 1;
+    u32::try_from(number).map_err(|_| Fault::argument(FIRST, "no timer"))
+}
+
+/// `disarm(number)`: stops a timer that is armed.
+fn disarm(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    runtime.stop_clock(clock(stack)?);
+    answer(())
+}
+
+/// `discount(number)`: `run` does not wait for this armed timer.
+fn discount(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    runtime.discount_clock(clock(stack)?);
+    answer(())
+}
+
+/// `next_fired()` → the number of a timer that is due, and armed no longer; nothing when there is none.
+fn next_fired(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    answer(
+        runtime
+            .next_fired()
+            .map_or(Value::Nil, |number| Value::Integer(i64::from(number) + 1)),
+    )
+}
+
+/// `set_poller(on)`: whether `poller` waits in the loop's place.
+fn set_poller(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    runtime.set_poller(stack.boolean(FIRST)?);
     answer(())
 }
 

@@ -3,6 +3,7 @@
 use super::function;
 use crate::error::Fault;
 use crate::runtime::{Deadline, Operation, Runtime, now};
+use crate::sys::failure;
 use crate::vm::{Function, Outcome, Reply, Stack, Value, entry_leaving};
 
 /// The functions of `coev`.
@@ -10,6 +11,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"run", run),
     function!(c"step", step),
     function!(c"stop", stop),
+    function!(c"pollfd", pollfd),
+    function!(c"due", due),
     function!(c"now", now_seconds),
     function!(c"spawn", spawn),
     Function {
@@ -49,7 +52,27 @@ fn step(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         Deadline::Now => Some(now()),
     };
     runtime.turn(stack.state(), until)?;
-    Ok(Outcome::Reply(Reply::one(runtime.task_count() > 0)))
+    Ok(Outcome::Reply(Reply::one(runtime.has_work())))
+}
+
+/// `coev.pollfd()`
+fn pollfd(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(Outcome::Reply(match runtime.poll_fd() {
+        Ok(fd) => Reply::one(i64::from(fd)),
+        Err(error) => Reply::failure(failure::word(&error)),
+    }))
+}
+
+/// `coev.due()`
+fn due(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a float holds a century of nanoseconds to a microsecond"
+    )]
+    let seconds = runtime.due().map_or(Value::Nil, |nanoseconds| {
+        Value::Number(nanoseconds as f64 / 1e9)
+    });
+    Ok(Outcome::Reply(Reply::one(seconds)))
 }
 
 /// The loop cannot be run by those whom it runs.

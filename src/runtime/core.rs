@@ -1,5 +1,6 @@
 //! What changes at every turn: tasks, queue, timers, interests. Calls no Lua, so it can be borrowed as a whole.
 
+use super::clocks::Clocks;
 use super::inbox::Inbox;
 use super::interests::{Interests, WAKER_KEY};
 use super::now;
@@ -18,6 +19,8 @@ pub(super) struct Core {
     pub(super) queue: RunQueue,
     /// The deadlines of waits; each belongs to a task.
     pub(super) timers: Timers,
+    /// The timers that Lua has started.
+    pub(super) clocks: Clocks,
     /// What parked tasks wait for.
     pub(super) parked: Parked,
     /// Who waits for which descriptor.
@@ -40,6 +43,10 @@ pub(super) struct Core {
     pub(super) inward: Vec<TaskId>,
     /// How many of them had been parked before the round.
     pub(super) inward_before: usize,
+    /// Tasks that wait for sets of descriptors.
+    pub(super) watchers: Vec<TaskId>,
+    /// How many sockets have been closed.
+    pub(super) closings: u64,
     /// Loose tasks that have just been woken.
     pub(super) woken_loose: Vec<TaskId>,
     /// Stand-ins of outer loops that have been woken while an inner one runs.
@@ -199,6 +206,14 @@ impl Core {
                 self.record(task).due = true;
                 self.wake(task);
             }
+        }
+    }
+
+    /// When the next deadline passes, or the next timer is due.
+    pub(super) fn next_moment(&self) -> Option<Moment> {
+        match (self.timers.next(), self.clocks.next()) {
+            (Some(deadline), Some(clock)) => Some(deadline.min(clock)),
+            (deadline, clock) => deadline.or(clock),
         }
     }
 

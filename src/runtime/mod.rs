@@ -1,8 +1,10 @@
 //! One runtime a Lua universe: the only place where Lua, scheduling and the operating system meet.
 
+mod clocks;
 mod core;
 mod deadline;
 mod ending;
+pub(crate) mod fd_set;
 mod garbage;
 mod inbox;
 mod interests;
@@ -76,6 +78,8 @@ pub(crate) struct Runtime {
     embryo: Cell<Option<TaskId>>,
     /// Do new tasks get something of Lua's from the start?
     endows_tasks: Cell<bool>,
+    /// Does Lua own the wait for the outside?
+    has_poller: Cell<bool>,
     /// Has the state begun to close?
     closed: Cell<bool>,
 }
@@ -112,6 +116,7 @@ impl Runtime {
             main_failed: Cell::new(false),
             embryo: Cell::new(None),
             endows_tasks: Cell::new(false),
+            has_poller: Cell::new(false),
             closed: Cell::new(false),
         }
     }
@@ -126,6 +131,18 @@ impl Runtime {
         let task = self.embryo.get().unwrap_or_else(|| self.insert(Phase::New));
         self.embryo.set(Some(task));
         task
+    }
+
+    /// Says whether Lua owns the wait for the outside.
+    pub(crate) fn set_poller(&self, on: bool) {
+        self.has_poller.set(on);
+    }
+
+    /// The descriptor that is readable when the outside has something for the loop.
+    pub(crate) fn poll_fd(&self) -> io::Result<RawFd> {
+        let mut core = self.core.borrow_mut();
+        core.inbox()?;
+        Ok(core.poller()?.fd())
     }
 
     /// Says whether new tasks get something of Lua's from the start.
@@ -230,10 +247,11 @@ impl Runtime {
             return false;
         };
         let ticket = record.body.ticket;
-        let Some(Operation::Suspend(resumed @ false)) = core.parked.get(ticket) else {
-            return false;
-        };
-        *resumed = true;
+        match core.parked.get(ticket) {
+            Some(Operation::Suspend(resumed @ false)) => *resumed = true,
+            Some(Operation::Watch(_)) => {}
+            _ => return false,
+        }
         core.wake(waiter);
         drop(core);
         self.note_loose();
@@ -285,7 +303,7 @@ impl Runtime {
             }
             "switches" => Value::Integer(core.totals.switches.cast_signed()),
             "polls" => Value::Integer(core.totals.polls.cast_signed()),
-            "timers" => count(core.timers.len()),
+            "timers" => count(core.timers.len() + core.clocks.len()),
             "fds" => count(core.interests.len()),
             "idle" => seconds(core.totals.idle),
             "busy" => seconds(

@@ -1,6 +1,7 @@
 //! Everything that a task can wait for: a small value that can be polled, expires, and leaves no trace when dropped.
 
 use super::Runtime;
+use super::fd_set::Watch;
 use super::stream::{Accept, Connect, Receive, Send};
 use crate::sched::TaskId;
 use crate::vm::{Reply, Value};
@@ -13,6 +14,8 @@ pub(crate) enum Operation {
     Join(TaskId, bool),
     /// Being resumed by another task; says whether that has happened.
     Suspend(bool),
+    /// Something of a poll object's.
+    Watch(Watch),
     /// Bytes from a stream.
     Receive(Receive),
     /// Room for bytes in a stream.
@@ -34,7 +37,11 @@ pub(crate) enum Poll {
 impl Operation {
     /// Is it about something of this universe, so that only a task or the main chunk can end it?
     pub(crate) fn is_inward(&self) -> bool {
-        matches!(self, Operation::Join(..) | Operation::Suspend(_))
+        match self {
+            Operation::Join(..) | Operation::Suspend(_) => true,
+            Operation::Watch(watch) => watch.is_inward(),
+            _ => false,
+        }
     }
 
     /// Tries to get done. Called in the call itself, and again at the turn of the task after each wake-up.
@@ -43,6 +50,7 @@ impl Operation {
             Operation::Sleep | Operation::Suspend(false) => Poll::Pending,
             Operation::Suspend(true) => Poll::Ready(Reply::none()),
             Operation::Join(joined, listed) => runtime.poll_join(*joined, task, listed),
+            Operation::Watch(watch) => watch.poll(runtime, task),
             Operation::Receive(receive) => receive.poll(runtime, task),
             Operation::Send(send) => send.poll(runtime, task),
             Operation::Accept(accept) => accept.poll(runtime, task),
@@ -57,7 +65,9 @@ impl Operation {
             Operation::Join(..) => Reply::two(false, "timeout"),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
-            Operation::Accept(_) | Operation::Connect(_) => Reply::failure("timeout"),
+            Operation::Watch(_) | Operation::Accept(_) | Operation::Connect(_) => {
+                Reply::failure("timeout")
+            }
         };
         self.withdraw(runtime, task);
         reply
@@ -68,6 +78,7 @@ impl Operation {
         match self {
             Operation::Sleep | Operation::Suspend(_) => {}
             Operation::Join(joined, _) => runtime.leave_join(*joined, task),
+            Operation::Watch(watch) => watch.withdraw(runtime, task),
             Operation::Receive(receive) => receive.withdraw(runtime, task),
             Operation::Send(send) => send.withdraw(runtime, task),
             Operation::Accept(accept) => accept.withdraw(runtime, task),
@@ -81,6 +92,7 @@ impl Operation {
             Operation::Sleep => "sleep".into(),
             Operation::Suspend(_) => "suspend".into(),
             Operation::Join(joined, _) => format!("join of {}", runtime.label(*joined)),
+            Operation::Watch(_) => "poll".into(),
             Operation::Receive(receive) => format!("receive on {}", receive.stream),
             Operation::Send(send) => format!("send on {}", send.stream),
             Operation::Accept(accept) => format!("accept on {}", accept.stream),

@@ -251,7 +251,8 @@ impl Runtime {
         if scopes.is_some_and(|scopes| scopes.verdict(looked).is_some()) {
             return None;
         }
-        self.scoped.set(scopes.is_some_and(|scopes| !scopes.is_idle()));
+        self.scoped
+            .set(scopes.is_some_and(|scopes| !scopes.is_idle()));
         Some(std::mem::take(&mut record.body.kept))
     }
 
@@ -355,13 +356,13 @@ impl Runtime {
                 Reply::failure("stopped")
             });
         }
-        (self.task_count() == 0).then(results)
+        (!self.has_work()).then(results)
     }
 
     /// Until when to wait when nobody is ready; `None` when nothing can happen any more.
     fn patience(&self, goal: Goal) -> Option<Option<Moment>> {
         let core = self.core.borrow();
-        let next = core.timers.next();
+        let next = core.next_moment();
         let until = match goal {
             Goal::Turn(Some(until)) => Some(next.map_or(until, |next| next.min(until))),
             _ => next,
@@ -409,26 +410,37 @@ impl Runtime {
             core.interests.remove(key);
         }
         core.fire_timers();
-        let wait = match until {
+        let mut wait = match until {
             Some(until) if core.queue.is_empty() => until.map(|until| until.since(now())),
             _ => Some(0),
         };
+        if self.has_poller.get() && wait != Some(0) {
+            drop(core);
+            let fd = self.poll_fd().map_err(|error| poller_fails(&error))?;
+            state.wait_outside(&self.library, fd, wait)?;
+            core = self.core.borrow_mut();
+            wait = Some(0);
+        }
         let polled = if wait == Some(0) && core.interests.is_empty() && core.owed == 0 {
             Ok(())
         } else {
             core.poll(wait)
         };
-        if wait != Some(0) {
+        if until.is_some() {
             core.fire_timers();
         }
         drop(core);
         self.tighten_woken(state);
         self.bury(state)?;
-        polled.map_err(|error| {
-            Fault::misuse(format!("the poller fails: {}", failure::word(&error)))
-        })?;
+        self.fire_clocks(state)?;
+        polled.map_err(|error| poller_fails(&error))?;
         state.run_pending_hook(&self.library)
     }
+}
+
+/// The system does not say what is ready.
+fn poller_fails(error: &std::io::Error) -> Fault {
+    Fault::misuse(format!("the poller fails: {}", failure::word(error)))
 }
 
 impl<'a> Nest<'a> {

@@ -35,8 +35,8 @@ pub(crate) struct Parts {
     pub(crate) functions: &'static [Function],
     /// The class of task handles.
     pub(crate) task: ClassDef,
-    /// The classes of objects.
-    pub(crate) classes: &'static [ClassDef],
+    /// The classes of objects, numbered through.
+    pub(crate) classes: &'static [&'static [ClassDef]],
     /// The submodules: name, name in `package.loaded`, functions.
     pub(crate) modules: &'static [Module],
     /// The functions that only the embedded Lua sees.
@@ -134,6 +134,10 @@ pub(super) struct Helpers {
     pub(super) guard: c_int,
     /// The Lua function that gives a new task what it has from the start.
     pub(super) endow: c_int,
+    /// The Lua function that sees to the timers that are due.
+    pub(super) fire: c_int,
+    /// The Lua function that waits in the loop's place.
+    pub(super) wait_outside: c_int,
 }
 
 /// Room for the metatables of classes.
@@ -226,10 +230,13 @@ impl Library {
             compat::raw_get(l, ffi::LUA_REGISTRYINDEX, task.reference as _);
             ffi::lua_getfield(l, -1, c"__index".as_ptr());
             ffi::lua_setfield(l, natives, c"task_methods".as_ptr());
-            ffi::lua_settop(l, -2);
+            ffi::lua_setfield(l, natives, c"task_class".as_ptr());
             let sentinel = new_sentinel_metatable(l, host, entry::dropped::<H>);
             let mut classes = [task; MOST_CLASSES];
-            for (place, class) in classes.iter_mut().zip(parts.classes) {
+            for (place, class) in classes
+                .iter_mut()
+                .zip(parts.classes.iter().copied().flatten())
+            {
                 *place = new_metatable(l, host, helpers.guard, class, true);
             }
             let protected = Protected::set_up(l);
@@ -283,16 +290,18 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers ten values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers twelve values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, entry::alarm_mark());
             ffi::lua_pushlightuserdata(l, entry::pass_mark());
-            call_source(l, source, 3, 10);
+            call_source(l, source, 3, 12);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 10].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 12].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                wait_outside,
+                fire,
                 endow,
                 next_error,
                 epilogue,
@@ -313,6 +322,8 @@ impl Helpers {
                 idle,
                 guard,
                 endow,
+                fire,
+                wait_outside,
             };
             (helpers, cancelled)
         }

@@ -172,6 +172,49 @@ impl State {
         }
     }
 
+    /// Lets Lua see to the timers that are due. `Err`: the error is on the stack.
+    pub(crate) fn fire(self, library: &Library) -> Result<(), Fault> {
+        // SAFETY: one slot; the call is protected.
+        unsafe {
+            compat::raw_get(self.0, ffi::LUA_REGISTRYINDEX, library.helpers.fire as _);
+            if ffi::lua_pcall(self.0, 0, 0, 0) == ffi::LUA_OK {
+                return Ok(());
+            }
+        }
+        Err(Fault::Raised)
+    }
+
+    /// Lets Lua wait until the descriptor is readable, so many nanoseconds at most; without end for `None`. `Err`: the
+    /// error is on the stack.
+    pub(crate) fn wait_outside(
+        self,
+        library: &Library,
+        fd: i32,
+        wait: Option<u64>,
+    ) -> Result<(), Fault> {
+        // SAFETY: three slots; the call is protected.
+        unsafe {
+            compat::raw_get(
+                self.0,
+                ffi::LUA_REGISTRYINDEX,
+                library.helpers.wait_outside as _,
+            );
+            ffi::lua_pushinteger(self.0, fd as _);
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a wait of years need not be exact"
+            )]
+            match wait {
+                Some(nanoseconds) => ffi::lua_pushnumber(self.0, nanoseconds as f64 / 1e9),
+                None => ffi::lua_pushnil(self.0),
+            }
+            if ffi::lua_pcall(self.0, 2, 0, 0) == ffi::LUA_OK {
+                return Ok(());
+            }
+        }
+        Err(Fault::Raised)
+    }
+
     /// Makes sure that coroutines can be resumed, and can yield, from here.
     pub(crate) fn prepare_in_place(self, library: &Library) {
         if compat::MISTAKES_FINALIZERS {

@@ -145,6 +145,7 @@ impl Stream {
                 runtime.wake(inside);
             }
         }
+        runtime.note_closing();
     }
 
     /// Lets the socket go, and its place among the interests.

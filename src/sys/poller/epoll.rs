@@ -34,22 +34,40 @@ impl Poller {
         })
     }
 
+    /// Its descriptor, which is readable when there are events.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+
     /// Watches `fd` for both directions until it is closed. What is ready already is reported once.
     pub(crate) fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
         let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        self.control(libc::EPOLL_CTL_ADD, fd, interest, key)
+    }
+
+    /// Watches `fd` for reading and writing, as `directions` says, level-triggered, until it is taken out or closed.
+    pub(crate) fn watch(&self, fd: RawFd, directions: [bool; 2], key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, level(directions), key)
+    }
+
+    /// Watches `fd`, which `watch` has added, for other directions.
+    pub(crate) fn change(&self, fd: RawFd, directions: [bool; 2], key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, level(directions), key)
+    }
+
+    /// Watches `fd` no more.
+    pub(crate) fn unwatch(&self, fd: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
+    }
+
+    /// Changes what is watched.
+    fn control(&self, what: libc::c_int, fd: RawFd, interest: i32, key: u64) -> io::Result<()> {
         let mut event = libc::epoll_event {
             events: interest.cast_unsigned(),
             u64: key,
         };
         // SAFETY: `event` outlives the call.
-        let status = unsafe {
-            libc::epoll_ctl(
-                self.epoll.as_raw_fd(),
-                libc::EPOLL_CTL_ADD,
-                fd,
-                &raw mut event,
-            )
-        };
+        let status = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &raw mut event) };
         if status < 0 {
             Err(io::Error::last_os_error())
         } else {
@@ -117,6 +135,16 @@ impl Poller {
             Err(_) => Err(io::Error::last_os_error()),
         }
     }
+}
+
+/// The kernel's flags for the directions, reading first.
+fn level([read, write]: [bool; 2]) -> i32 {
+    let read = if read {
+        libc::EPOLLIN | libc::EPOLLRDHUP
+    } else {
+        0
+    };
+    read | if write { libc::EPOLLOUT } else { 0 }
 }
 
 /// The time in milliseconds, where that says it exactly or the kernel knows nothing finer; never shorter than asked.

@@ -5,6 +5,8 @@ mod epoll;
 
 pub(crate) use epoll::Poller;
 
+use std::os::fd::RawFd;
+
 /// What the system says of one descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Event {
@@ -16,4 +18,10 @@ pub(crate) struct Event {
     pub(crate) writable: bool,
     /// The peer will send no more, or all is over: a short read is no proof of silence any longer.
     pub(crate) hung_up: bool,
+}
+
+/// Is there such a descriptor?
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    // SAFETY: takes no pointers, and changes nothing.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }

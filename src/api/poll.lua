@@ -1,0 +1,456 @@
+-- The poll object: one wait for many things, level-triggered. Called with the module's table, coev's and the natives.
+--
+-- What has a descriptor is in a set of the system's own, which the loop watches as one descriptor. Anything else of
+-- coev's tells of its readiness by `natives.readiness`, a table by metatable: `ready(object, events)` answers the events
+-- that are ready, `watch(object, callback, events)` lets `callback` be called when that may have changed, `unwatch`
+-- ends it.
+local poll, coev, natives = ...
+
+local error, getmetatable, ipairs, next, pairs, select, setmetatable, tostring, type =
+  error, getmetatable, ipairs, next, pairs, select, setmetatable, tostring, type
+local floor = math.floor
+local remove = table.remove
+local now = coev.now
+natives.readiness = natives.readiness or {}
+local readiness = natives.readiness
+
+local EVENTS = { r = { true, false }, w = { false, true }, rw = { true, true }, wr = { true, true } }
+local WORDS = { [true] = { [true] = "rw", [false] = "r" }, [false] = { [true] = "w" } }
+
+-- Seconds for each descriptor between two looks whether somebody has closed it behind coev's back: the looks then take
+-- a tenth of the time at most.
+local LOOK_EVERY = 1e-6
+
+local Poll = {}
+local class = { __index = Poll, __name = "coev.poll" }
+
+local function bad_argument(position, name, problem)
+  error(("bad argument #%d to '%s' (%s)"):format(position, name, problem), 4)
+end
+
+local function check_events(events, position, name)
+  if not EVENTS[events] then
+    bad_argument(position, name, "'r', 'w' or 'rw' expected, got " .. tostring(events))
+  end
+end
+
+local function check_timeout(timeout, position, name)
+  if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
+    bad_argument(position, name, "number expected, got " .. (timeout ~= timeout and "nan" or type(timeout)))
+  end
+end
+
+local function check_self(self, name)
+  if getmetatable(self) ~= class then
+    error(("calling '%s' on bad self (coev.poll expected, got %s)"):format(name, type(self)), 3)
+  end
+end
+
+-- The field of an object, or nothing where it cannot be indexed.
+local function method(object, name)
+  local kind = type(object)
+  if kind == "userdata" and not getmetatable(object) then
+    return nil
+  end
+  if kind ~= "userdata" and kind ~= "table" then
+    return nil
+  end
+  local f = object[name]
+  return type(f) == "function" and f or nil
+end
+
+-- The descriptor of `what`, or nothing where it has none.
+local function descriptor(what)
+  if type(what) == "number" then
+    return floor(what) == what and what >= 0 and what or nil
+  end
+  local get = method(what, "getfd") or method(what, "pollfd")
+  if get then
+    local fd = get(what)
+    return type(fd) == "number" and fd >= 0 and fd or nil
+  end
+end
+
+-- Something may have become ready: whoever waits looks again.
+local function notify(self)
+  if self.waiter then
+    natives.resume(self.waiter)
+  end
+  for i = 1, #self.watchers do
+    self.watchers[i]()
+  end
+end
+
+function poll.new()
+  local set, err = natives.fds()
+  if not set then
+    return nil, err
+  end
+  local self = setmetatable({
+    set = set,
+    entries = {}, -- by what was added
+    by_key = {}, -- those with descriptors
+    objects = {}, -- the set of those without
+    regular = {}, -- the set of those that are always ready: files
+    count = 0,
+    key = 0,
+    closings = natives.closings(),
+    looked = 0,
+    watchers = {}, -- callbacks of polls that this one is in
+  }, class)
+  self.notify = function()
+    notify(self)
+  end
+  return self
+end
+
+-- Lets the system watch the descriptor of an entry; raises for what is none.
+local function add_descriptor(self, entry, name)
+  local wanted = EVENTS[entry.events]
+  local ok, err = self.set:add(entry.fd, wanted[1], wanted[2], entry.key)
+  if ok then
+    self.by_key[entry.key] = entry
+  elseif err == "regular" then
+    self.regular[entry] = true
+  else
+    bad_argument(1, name, ("descriptor %d: %s"):format(entry.fd, err))
+  end
+end
+
+function Poll.add(self, what, events, tag)
+  check_self(self, "add")
+  if events == nil then
+    events = "r"
+  end
+  if self.closed then
+    error("add: the poll is closed", 2)
+  end
+  check_events(events, 2, "add")
+  if what == nil then
+    bad_argument(1, "add", "something to wait for expected, got no value")
+  elseif self.entries[what] then
+    bad_argument(1, "add", tostring(what) .. " is in the poll already")
+  elseif what == self then
+    bad_argument(1, "add", "a poll cannot wait for itself")
+  end
+  local entry = { what = what, events = events, tag = tag }
+  self.key = self.key + 1
+  entry.key = self.key
+  local source = type(what) ~= "number" and readiness[getmetatable(what) or false]
+  if source then
+    entry.source = source
+    source.watch(what, self.notify, events)
+    self.objects[entry] = true
+    -- Nested polls and the like have a descriptor as well, for what they watch by one.
+    entry.fd = source.fd and source.fd(what)
+    if entry.fd then
+      self.set:add(entry.fd, true, false, entry.key)
+      self.by_key[entry.key] = entry
+    end
+  else
+    entry.fd = descriptor(what)
+    if not entry.fd then
+      bad_argument(1, "add", "descriptor or object that one can wait for expected, got " .. tostring(what))
+    end
+    add_descriptor(self, entry, "add")
+  end
+  self.entries[what] = entry
+  self.count = self.count + 1
+  if self.waiter then
+    notify(self)
+  end
+  return self
+end
+
+-- The entry of `what`; raises where there is none.
+local function entry_of(self, what, name)
+  local entry = what ~= nil and self.entries[what]
+  if not entry then
+    bad_argument(1, name, tostring(what) .. " is not in the poll")
+  end
+  return entry
+end
+
+function Poll.modify(self, what, events)
+  check_self(self, "modify")
+  check_events(events, 2, "modify")
+  local entry = entry_of(self, what, "modify")
+  entry.events = events
+  if entry.source then
+    entry.source.unwatch(what, self.notify)
+    entry.source.watch(what, self.notify, events)
+  elseif self.by_key[entry.key] then
+    local wanted = EVENTS[events]
+    self.set:change(entry.fd, wanted[1], wanted[2], entry.key)
+  end
+  if self.waiter then
+    notify(self)
+  end
+  return self
+end
+
+-- Takes an entry out.
+local function drop(self, entry)
+  self.entries[entry.what] = nil
+  self.count = self.count - 1
+  self.objects[entry], self.regular[entry] = nil, nil
+  if self.by_key[entry.key] then
+    self.by_key[entry.key] = nil
+    self.set:remove(entry.fd)
+  end
+  if entry.source then
+    entry.source.unwatch(entry.what, self.notify)
+  end
+end
+
+function Poll.remove(self, what)
+  check_self(self, "remove")
+  drop(self, entry_of(self, what, "remove"))
+  return self
+end
+
+-- Looks which entries have lost their descriptor, and adds them to the batch.
+local function look_for_closed(self, batch)
+  local gone
+  for _, entries in ipairs({ self.by_key, self.regular }) do
+    for key, value in pairs(entries) do
+      local entry = value == true and key or value
+      local open
+      if entry.source then
+        open = true
+      elseif type(entry.what) == "number" then
+        open = natives.is_open(entry.fd)
+      else
+        open = descriptor(entry.what) == entry.fd
+      end
+      if not open then
+        gone = gone or {}
+        gone[#gone + 1] = entry
+      end
+    end
+  end
+  for _, entry in ipairs(gone or {}) do
+    drop(self, entry)
+    batch[#batch + 1] = { entry.what, "closed", entry.tag }
+  end
+end
+
+-- All that is ready now.
+local function collect(self)
+  local batch = {}
+  local closings = natives.closings()
+  if closings ~= self.closings then
+    self.closings = closings
+    look_for_closed(self, batch)
+  end
+  local set, by_key = self.set, self.by_key
+  for index = 1, set:collect() or 0 do
+    local key, readable, writable = set:event(index)
+    local entry = by_key[key]
+    if entry and not entry.source then
+      local wanted = EVENTS[entry.events]
+      local word = WORDS[readable and wanted[1]][writable and wanted[2]]
+      if word then
+        batch[#batch + 1] = { entry.what, word, entry.tag }
+      end
+    end
+  end
+  for entry in pairs(self.objects) do
+    local events = entry.source.ready(entry.what, entry.events)
+    if events then
+      batch[#batch + 1] = { entry.what, events, entry.tag }
+    end
+  end
+  for entry in pairs(self.regular) do
+    batch[#batch + 1] = { entry.what, entry.events, entry.tag }
+  end
+  if #batch == 0 and next(by_key) then
+    local moment = now()
+    if moment - self.looked >= self.count * LOOK_EVERY then
+      self.looked = moment
+      look_for_closed(self, batch)
+    end
+  end
+  return batch
+end
+
+-- Waits until a look has found something; answers the batch, or nil and why there is none.
+local function await(self, deadline)
+  while true do
+    local batch = collect(self)
+    if #batch > 0 then
+      return batch
+    end
+    local left = deadline and deadline - now()
+    if left and left <= 0 then
+      return nil, "timeout"
+    end
+    self.waiter = coev.current()
+    local ok, woken, err = natives.pcall(self.set.watch, self.set, left)
+    self.waiter = nil
+    if not ok then
+      error(woken, 0)
+    elseif self.closed then
+      return nil, "closed"
+    elseif not woken and err ~= "timeout" then
+      return nil, err
+    end
+  end
+end
+
+local function wait(self, timeout)
+  if self.closed then
+    return nil, "closed"
+  elseif self.waiter then
+    error("wait: another task waits for this poll", 3)
+  end
+  if not coev.current() then
+    -- A task waits in the place of the main chunk.
+    return coev.spawn(wait, self, timeout):await()
+  end
+  return await(self, timeout and now() + timeout)
+end
+
+function Poll.wait(self, timeout)
+  check_self(self, "wait")
+  check_timeout(timeout, 1, "wait")
+  return wait(self, timeout)
+end
+
+function Poll.events(self, timeout)
+  check_self(self, "events")
+  check_timeout(timeout, 1, "events")
+  local batch, index = nil, 0
+  return function()
+    batch = batch or wait(self, timeout) or {}
+    index = index + 1
+    local event = batch[index]
+    if event then
+      return event[1], event[2], event[3]
+    end
+  end
+end
+
+function Poll.close(self)
+  check_self(self, "close")
+  if self.closed then
+    return
+  end
+  for _, entry in pairs(self.entries) do
+    if entry.source then
+      entry.source.unwatch(entry.what, self.notify)
+    end
+  end
+  self.closed = true
+  self.entries, self.by_key, self.objects, self.regular, self.count = {}, {}, {}, {}, 0
+  self.set:close()
+  notify(self)
+end
+
+function class.__tostring(self)
+  -- Only a table without a metatable shows its address.
+  local address = tostring(setmetatable(self, nil)):match("0x%x+") or "?"
+  setmetatable(self, class)
+  return ("coev.poll: %s (%s)"):format(address, self.closed and "closed" or self.count .. " watched")
+end
+
+-- A poll is ready to read when something in it is.
+readiness[class] = {
+  ready = function(self)
+    return self.closed and "closed" or #collect(self) > 0 and "r" or nil
+  end,
+  watch = function(self, callback)
+    self.watchers[#self.watchers + 1] = callback
+  end,
+  unwatch = function(self, callback)
+    for i = #self.watchers, 1, -1 do
+      if self.watchers[i] == callback then
+        remove(self.watchers, i)
+      end
+    end
+  end,
+  fd = function(self)
+    return self.set:fd()
+  end,
+}
+
+-- A task is ready when it has ended. One that joins it tells.
+local function tell(task, callback)
+  task:join()
+  callback()
+end
+
+local tellers = setmetatable({}, { __mode = "k" })
+
+local function has_ended(task)
+  local status = task:status()
+  return status == "done" or status == "failed" or status == "cancelled"
+end
+
+readiness[natives.task_class] = {
+  ready = function(task)
+    return has_ended(task) and "r" or nil
+  end,
+  watch = function(task, callback)
+    if not has_ended(task) then
+      tellers[callback] = tellers[callback] or {}
+      tellers[callback][task] = coev.spawn(tell, task, callback)
+    end
+  end,
+  unwatch = function(task, callback)
+    local teller = tellers[callback] and tellers[callback][task]
+    if teller then
+      tellers[callback][task] = nil
+      teller:cancel()
+    end
+  end,
+}
+
+-- One thing is waited for by a poll that is there as long as the wait.
+local function closing(self, ok, ...)
+  self:close()
+  if not ok then
+    error((...), 0)
+  end
+  local batch, err = ...
+  if batch then
+    return batch[1][2]
+  end
+  return nil, err
+end
+
+function coev.wait(what, events, timeout)
+  check_timeout(timeout, 3, "wait")
+  if events ~= nil then
+    check_events(events, 2, "wait")
+  end
+  local self, err = poll.new()
+  if not self then
+    return nil, err
+  end
+  if not (type(what) ~= "number" and readiness[getmetatable(what) or false]) then
+    local fd = descriptor(what)
+    if not fd then
+      bad_argument(1, "wait", "descriptor or object that one can wait for expected, got " .. tostring(what))
+    elseif type(what) == "number" and not natives.is_open(fd) then
+      return nil, "closed"
+    end
+  end
+  self:add(what, events)
+  return closing(self, natives.pcall(wait, self, timeout))
+end
+
+-- Who waits for the outside ---------------------------------------------------
+
+function coev.poller(...)
+  local before = natives.poller
+  if select("#", ...) > 0 then
+    local f = ...
+    if f ~= nil and type(f) ~= "function" then
+      bad_argument(1, "poller", "function expected, got " .. type(f))
+    end
+    natives.poller = f
+    natives.set_poller(f ~= nil)
+  end
+  return before
+end

@@ -1,0 +1,362 @@
+-- Timers: functions that run in a task of their own after a while, or again and again. Called with the module's table,
+-- coev's and the natives.
+--
+-- An armed timer is a table with four fields, and a place among the loop's own timers under its number; no task waits
+-- for it. Its run is a task, which arms it again when it has ended: so runs never overlap.
+local timer, coev, natives = ...
+
+local error, getmetatable, select, setmetatable, tostring, type = error, getmetatable, select, setmetatable, tostring, type
+local floor, huge = math.floor, math.huge
+local remove = table.remove
+local unpack = table.unpack or unpack
+local arm, disarm, discount, next_fired, now = natives.arm, natives.disarm, natives.discount, natives.next_fired, coev.now
+local spawn = coev.spawn
+
+-- Timers by number. Those that live only as long as their handle are held by nobody here.
+local armed, weakly_armed = {}, setmetatable({}, { __mode = "v" })
+
+-- What every timer has: `callback`, `every` (seconds; false for one run), `at` (when the next run is due, or the one
+-- that runs was), and `state`: its number while armed, the task while it runs, false when it has stopped.
+-- What few have: `args`, `joiners`, `watchers`, `weak`, `stopping` and `restart`, both while it runs.
+local Timer = {}
+local class = { __index = Timer, __name = "coev.timer" }
+
+local function bad_argument(position, name, problem)
+  error(("bad argument #%d to '%s' (%s)"):format(position, name, problem), 4)
+end
+
+local function check_type(value, expected, position, name)
+  if type(value) ~= expected then
+    bad_argument(position, name, expected .. " expected, got " .. (value == nil and "no value" or type(value)))
+  end
+end
+
+-- Raises unless `seconds` is a finite number of at least 0, or above 0 where it is an `interval`.
+local function check_seconds(seconds, position, name, interval)
+  check_type(seconds, "number", position, name)
+  if seconds ~= seconds or seconds == huge or seconds < 0 or interval and seconds == 0 then
+    bad_argument(position, name, ("finite number %s expected, got %s"):format(
+      interval and "above 0" or "not below 0",
+      tostring(seconds)
+    ))
+  end
+end
+
+local function check_self(self, name)
+  if getmetatable(self) ~= class then
+    error(("calling '%s' on bad self (coev.timer expected, got %s)"):format(name, type(self)), 3)
+  end
+end
+
+-- Whoever waits for a change of the timer looks again.
+local function wake_joiners(self)
+  local joiners = self.joiners
+  if joiners then
+    self.joiners = nil
+    for i = 1, #joiners do
+      natives.resume(joiners[i])
+    end
+  end
+end
+
+-- Puts the timer among those of the loop.
+local function put(self, at)
+  local number = arm(at, not self.weak)
+  self.at, self.state = at, number
+  if self.weak then
+    weakly_armed[number] = self
+  else
+    armed[number] = self
+  end
+end
+
+-- Takes an armed timer from there.
+local function take(self)
+  local number = self.state
+  disarm(number)
+  armed[number], weakly_armed[number] = nil, nil
+  self.state = false
+end
+
+-- Is a run in progress? One that has failed has stopped the timer.
+local function is_running(self)
+  local task = self.state
+  if type(task) ~= "userdata" then
+    return false
+  end
+  local status = task:status()
+  if status == "failed" or status == "cancelled" or status == "done" then
+    self.state = false
+    return false
+  end
+  return true
+end
+
+-- The first moment of the timer's grid that lies ahead: what was missed is skipped.
+local function next_due(self, moment)
+  local every = self.every
+  local at = self.at + every
+  if at <= moment then
+    at = at + (floor((moment - at) / every) + 1) * every
+  end
+  return at
+end
+
+-- A run has ended, with `answer`.
+local function finish(self, answer)
+  local watchers = self.watchers
+  if watchers then
+    self.ran = true
+    for i = 1, #watchers do
+      watchers[i]()
+    end
+  end
+  if answer ~= nil and answer ~= true then
+    if type(answer) == "number" and answer > 0 and answer < huge then
+      self.every = answer
+    elseif answer == false or answer == 0 then
+      self.stopping = true
+    elseif type(answer) == "number" then
+      self.state = false
+      wake_joiners(self)
+      error("a timer's function returned " .. tostring(answer) .. ": no interval, and not false or 0", 0)
+    end
+  end
+  local restart = self.restart
+  self.restart = nil
+  if restart then
+    self.stopping = nil
+    put(self, restart)
+  elseif self.stopping or not self.every then
+    self.stopping, self.state = nil, false
+    wake_joiners(self)
+  else
+    put(self, next_due(self, now()))
+  end
+end
+
+-- The function of a run's task.
+local function run(self)
+  local args = self.args
+  if args then
+    finish(self, (self.callback(unpack(args, 1, args.n))))
+  else
+    finish(self, (self.callback()))
+  end
+end
+
+-- Starts the runs that are due.
+function natives.fire()
+  local number = next_fired()
+  while number do
+    local self = armed[number] or weakly_armed[number]
+    if self then
+      armed[number], weakly_armed[number] = nil, nil
+      -- First, so that they have joined the run before it can fail.
+      wake_joiners(self)
+      self.state = spawn(run, self)
+    end
+    number = next_fired()
+  end
+end
+
+local function new(every, f, ...)
+  local self = setmetatable({ callback = f, every = every, at = 0, state = false }, class)
+  if select("#", ...) > 0 then
+    self.args = { n = select("#", ...), ... }
+  end
+  return self
+end
+
+function timer.new(interval, f, ...)
+  check_seconds(interval, 1, "new", true)
+  check_type(f, "function", 2, "new")
+  return new(interval, f, ...)
+end
+
+function coev.after(seconds, f, ...)
+  check_seconds(seconds, 1, "after")
+  check_type(f, "function", 2, "after")
+  local self = new(false, f, ...)
+  put(self, now() + seconds)
+  return self
+end
+
+function coev.every(interval, f, ...)
+  check_seconds(interval, 1, "every", true)
+  check_type(f, "function", 2, "every")
+  local self = new(interval, f, ...)
+  put(self, now() + interval)
+  return self
+end
+
+function Timer.start(self, delay)
+  check_self(self, "start")
+  if delay == nil then
+    delay = self.every or 0
+  else
+    check_seconds(delay, 1, "start")
+  end
+  if is_running(self) then
+    self.restart = now() + delay
+  else
+    if self.state then
+      take(self)
+    end
+    put(self, now() + delay)
+  end
+  return self
+end
+
+function Timer.stop(self)
+  check_self(self, "stop")
+  if is_running(self) then
+    self.stopping, self.restart = true, nil
+  elseif self.state then
+    take(self)
+    wake_joiners(self)
+  end
+  return self
+end
+
+function Timer.interval(self, seconds)
+  check_self(self, "interval")
+  local before = self.every or nil
+  if seconds == nil then
+    return before
+  end
+  check_seconds(seconds, 1, "interval", true)
+  local last = self.at - (self.every or 0)
+  self.every = seconds
+  if type(self.state) == "number" then
+    take(self)
+    local moment = now()
+    put(self, last + seconds > moment and last + seconds or moment)
+  end
+  return before
+end
+
+function Timer.due(self)
+  check_self(self, "due")
+  local at
+  if type(self.state) == "number" then
+    at = self.at
+  elseif is_running(self) then
+    at = self.restart or not self.stopping and self.every and next_due(self, now())
+  end
+  if at then
+    local left = at - now()
+    return left > 0 and left or 0
+  end
+end
+
+-- Waits until an armed timer changes; answers nothing, or nil and "timeout".
+local function await_change(self, timeout)
+  local task = coev.current()
+  local joiners = self.joiners or {}
+  self.joiners = joiners
+  joiners[#joiners + 1] = task
+  local ok, err, reason
+  if timeout then
+    ok, err, reason = natives.pcall(coev.timeout, timeout, natives.suspend)
+  else
+    ok, err = natives.pcall(natives.suspend)
+  end
+  joiners = self.joiners
+  for i = joiners and #joiners or 0, 1, -1 do
+    if joiners[i] == task then
+      remove(joiners, i)
+    end
+  end
+  if not ok then
+    error(err, 0)
+  end
+  return err, reason
+end
+
+function Timer.join(self, timeout)
+  check_self(self, "join")
+  if timeout ~= nil then
+    check_type(timeout, "number", 1, "join")
+  end
+  if not coev.current() then
+    -- A task waits in the place of the main chunk.
+    return spawn(Timer.join, self, timeout):await()
+  end
+  local deadline = timeout and now() + timeout
+  while self.state do
+    local left = deadline and deadline - now()
+    if type(self.state) == "userdata" then
+      local task = self.state
+      local ok, err, traceback = task:join(left)
+      if not ok then
+        if err == "timeout" and traceback == nil then
+          return false, "timeout"
+        end
+        self.state = false
+        return false, err, traceback
+      end
+      if self.state == task then
+        self.state = false
+      end
+    else
+      if left and left <= 0 then
+        return false, "timeout"
+      end
+      await_change(self, left)
+    end
+  end
+  return true
+end
+
+function Timer.weaken(self)
+  check_self(self, "weaken")
+  if not self.weak then
+    self.weak = true
+    local number = self.state
+    if type(number) == "number" then
+      discount(number)
+      armed[number] = nil
+      weakly_armed[number] = self
+    end
+  end
+  return self
+end
+
+function class.__tostring(self)
+  -- Only a table without a metatable shows its address.
+  local address = tostring(setmetatable(self, nil)):match("0x%x+") or "?"
+  setmetatable(self, class)
+  local what = is_running(self) and "runs" or self.state and ("due in %.3g s"):format(self:due()) or "stopped"
+  if self.every then
+    what = ("every %g s, "):format(self.every) .. what
+  end
+  return ("coev.timer: %s (%s)"):format(address, what)
+end
+
+-- What a poll object asks: a timer is ready once after each run.
+natives.readiness = natives.readiness or {}
+natives.readiness[class] = {
+  ready = function(self)
+    if self.ran then
+      self.ran = nil
+      return "r"
+    end
+  end,
+  watch = function(self, callback)
+    local watchers = self.watchers or {}
+    self.watchers = watchers
+    watchers[#watchers + 1] = callback
+  end,
+  unwatch = function(self, callback)
+    local watchers = self.watchers
+    for i = watchers and #watchers or 0, 1, -1 do
+      if watchers[i] == callback then
+        remove(watchers, i)
+      end
+    end
+    if watchers and #watchers == 0 then
+      self.watchers, self.ran = nil, nil
+    end
+  end,
+}
