@@ -37,6 +37,56 @@ function coev.step(timeout) end
 ---later `run` goes on with them.
 function coev.stop() end
 
+---The descriptor of the scheduler's own poller: readable when `step` has work from
+---outside. For another event loop, which watches it for reading, and calls `step(0)`
+---when it is readable or the time of `coev.due` is over. It stays the same, and coev's
+---own. *Fails* with what the system says.
+---@return integer? fd
+---@return string? err
+function coev.pollfd() end
+
+---How long a foreign loop may wait, as long as `coev.pollfd` is not readable.
+---@return number? seconds 0 while tasks are ready or a timer is due; nil when only the outside can give work
+---@nodiscard
+function coev.due() end
+
+---Lets `f` wait in the place of `coev.run`, so that a GUI or another event loop owns the
+---wait. It may be installed and taken out by a running task: the next wait is the new
+---one's. Source: Lubyk, which moved its programs inside Qt's loop so.
+---
+---`f` gets the descriptor of `coev.pollfd` and the seconds that it may wait, nil for no
+---end, and returns when the descriptor is readable or the time is over. When it returns
+---sooner or later, all goes on, only looked at more often or later. Its error comes out of
+---`run`. It must not wait by coev itself.
+---@param f? fun(fd: integer, timeout?: number) nil restores coev's own wait; without it, the call only asks
+---@return fun(fd: integer, timeout?: number)|nil previous nil for coev's own
+function coev.poller(f) end
+
+---*Waits* until one thing is ready, as a poll object with nothing else in it does.
+---*Fails* with "timeout", and at once with "closed" for a number that is no open
+---descriptor. Raises for what cannot be waited for.
+---@param what coev.Pollable
+---@param events? "r"|"w"|"rw" (default "r")
+---@param timeout? number seconds; nil waits for ever, 0 or less only asks
+---@return "r"|"w"|"rw"|"closed"|nil events which of them; "closed" when it was closed while waited for
+---@return string? err
+function coev.wait(what, events, timeout) end
+
+---Lets `f` run once, in a task of its own: a timer that has been started.
+---@param seconds number of at least 0, finite; 0: at the next turn
+---@param f fun(...): any what it returns counts as for `coev.timer.new`: a number makes a repeating timer of it
+---@param ... any arguments of `f`
+---@return coev.Timer timer
+function coev.after(seconds, f, ...) end
+
+---Lets `f` run again and again, in a task of its own each time: a timer that has been
+---started. The first run comes after one interval.
+---@param interval number seconds above 0, finite
+---@param f fun(...): any what it returns counts as for `coev.timer.new`
+---@param ... any arguments of `f`
+---@return coev.Timer timer
+function coev.every(interval, f, ...) end
+
 ---The clock that all of coev's times are on. It never goes back; its zero means
 ---nothing.
 ---@return number seconds
@@ -185,7 +235,7 @@ function coev.stats() end
 ---@field tasks integer tasks that have not ended
 ---@field switches integer turns given to tasks so far
 ---@field polls integer looks for events so far
----@field timers integer timers that run: sleeps, timeouts
+---@field timers integer timers that run: sleeps, timeouts, started timers
 ---@field fds integer descriptors that are watched
 ---@field idle number seconds spent waiting for events
 ---@field busy number seconds spent otherwise
@@ -460,6 +510,134 @@ function Supervisor:join(timeout) end
 ---*Waits* like `join`, and raises the error or "timeout".
 ---@param timeout? number seconds
 function Supervisor:await(timeout) end
+
+---Functions that run after a while, or again and again. Also `require "coev.timer"`.
+---@class coev.timer
+local timer = {}
+
+coev.timer = timer
+
+---A timer that has not been started yet. Source: Lubyk, for the interval that the
+---function returns.
+---
+---Each run is a task of its own. The next one is due an interval after the last one was
+---due, however late that came, and runs never overlap: what would have come meanwhile
+---is skipped. A run that fails stops its timer, no other, and its error goes the way of
+---any task's: to who joins, or to `coev.onerror`.
+---@param interval number seconds above 0, finite
+---@param f fun(...): any a number above 0 is the interval from then on; false and 0 stop it; a number below 0 is an error
+---@param ... any arguments of `f`, the same at each run
+---@return coev.Timer timer
+---@nodiscard
+function timer.new(interval, f, ...) end
+
+---Made by `coev.timer.new`, `coev.after` and `coev.every`. `coev.run` waits for it while
+---it is started. `tostring` shows its interval, and when it is due.
+---@class coev.Timer
+local Timer = {}
+
+---Starts the timer, or starts it anew: the first run comes after `delay`. While it runs
+---the run goes on, and the delay counts from now.
+---@param delay? number seconds of at least 0, finite (default: the interval, or 0 for one of `coev.after`)
+---@return coev.Timer timer itself
+function Timer:start(delay) end
+
+---Stops the timer: no further run begins. The one in progress goes on.
+---@return coev.Timer timer itself
+function Timer:stop() end
+
+---Asks for the interval, or changes it: what is due next is due the new interval after
+---the last run was due, or at once where that is past; before the first run it counts
+---from the start.
+---@param seconds? number above 0, finite
+---@return number? interval seconds, until now; nil for one of `coev.after`
+function Timer:interval(seconds) end
+
+---When the next run comes.
+---@return number? seconds 0 when it is overdue; nil when none will come
+---@nodiscard
+function Timer:due() end
+
+---*Waits* until the timer has stopped and its run has ended.
+---@param timeout? number seconds; nil waits for ever, 0 or less only asks
+---@return boolean ok false when the run failed or was cancelled, or the timer has not stopped in time
+---@return any ... after false the error of the run and its traceback, or "timeout"
+function Timer:join(timeout) end
+
+---From now on `coev.run` does not wait for the timer, and it lives only as long as
+---somebody else holds its handle: when that is collected, it never runs again.
+---@return coev.Timer timer itself
+function Timer:weaken() end
+
+---One wait for many things. Source: Lubyk's poll object. Also `require "coev.poll"`.
+---@class coev.poll
+local poll = {}
+
+coev.poll = poll
+
+---What a task can wait for: a descriptor; a socket, a task, a timer, a poll; any object
+---with a method `getfd` or `pollfd` that returns a descriptor, as LuaSocket's and
+---cqueues' have it.
+---
+---A descriptor is ready as poll(2) says, and a file always is. A task is ready to read
+---when it has ended, a timer once after each of its runs, a poll when something in it is
+---ready.
+---@alias coev.Pollable integer|coev.socket.TCP|coev.Task|coev.Timer|coev.Poll|{ getfd: fun(self): integer }|{ pollfd: fun(self): integer }
+
+---@class coev.poll.Event
+---@field [1] coev.Pollable what
+---@field [2] "r"|"w"|"rw"|"closed" events those that were asked for and are ready; "closed": it has left the poll
+---@field [3] any tag what `add` was given
+
+---An empty poll. *Fails* with what the system says, such as "too many open files".
+---@return coev.Poll? poll
+---@return string? err
+---@nodiscard
+function poll.new() end
+
+---Made by `coev.poll.new`. Level-triggered: what is still ready is reported again. One
+---thing may be in several polls, in a socket, and in the wait of a task at once. A poll
+---that is collected is closed.
+---@class coev.Poll
+local Poll = {}
+
+---Adds a thing to wait for; who waits already waits for it too. Raises for what cannot be
+---waited for, what is no open descriptor, and what is in the poll already.
+---@param what coev.Pollable
+---@param events? "r"|"w"|"rw" (default "r")
+---@param tag? any comes with each event
+---@return coev.Poll poll itself
+function Poll:add(what, events, tag) end
+
+---Chooses what else to wait for. Raises for what is not in the poll.
+---@param what coev.Pollable
+---@param events "r"|"w"|"rw"
+---@return coev.Poll poll itself
+function Poll:modify(what, events) end
+
+---Takes a thing out. Raises for what is not in the poll.
+---@param what coev.Pollable
+---@return coev.Poll poll itself
+function Poll:remove(what) end
+
+---*Waits* until something is ready. What was closed through coev is reported at once as
+---"closed", once; a descriptor that was closed otherwise at the start of a later wait, as
+---far as the system tells. *Fails* with "timeout", and with "closed" when the poll is.
+---Raises when another task waits for the poll.
+---@param timeout? number seconds; nil waits for ever, 0 or less only asks
+---@return coev.poll.Event[]? batch all that is ready, or a part of it where that is much
+---@return string? err
+function Poll:wait(timeout) end
+
+---Iterates over one batch of `wait`, for which it *waits* when the loop begins. A failure is
+---an empty batch.
+---@param timeout? number seconds
+---@return fun(): coev.Pollable?, string?, any next what, events, tag
+function Poll:events(timeout) end
+
+---Closes the poll, as often as it is called; what is in it stays open. Who waits for the
+---poll gets nil and "closed".
+function Poll:close() end
 
 ---LuaSocket's module, cooperative: names, shapes and error strings follow
 ---LuaSocket 3.1. Also `require "coev.socket"`.
