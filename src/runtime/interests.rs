@@ -55,7 +55,7 @@ struct Side {
 }
 
 /// The key that stands for the waker of the inbox: no source gets it.
-pub(crate) const WAKER_KEY: u64 = u64::MAX;
+pub(crate) const WAKER_KEY: u64 = u64::MAX - 1;
 
 impl Key {
     /// The key as the poller keeps it.

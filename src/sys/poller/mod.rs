@@ -1,9 +1,15 @@
 //! The readiness of descriptors. The contract: `Poller::new`, `add` (once for both directions, edge-triggered),
 //! `wait` with nanoseconds, and `Event`. A closed descriptor leaves by itself.
 
+#[cfg(all(target_os = "linux", not(coev_portable_poller)))]
 mod epoll;
+#[cfg(any(not(target_os = "linux"), coev_portable_poller))]
+mod portable;
 
+#[cfg(all(target_os = "linux", not(coev_portable_poller)))]
 pub(crate) use epoll::Poller;
+#[cfg(any(not(target_os = "linux"), coev_portable_poller))]
+pub(crate) use portable::Poller;
 
 use std::os::fd::RawFd;
 
