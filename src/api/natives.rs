@@ -41,6 +41,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ..function!(waits c"suspend", suspend)
     },
     function!(c"task_from", task_from),
+    function!(c"turn_over", turn_over),
     function!(c"verdict", verdict),
     function!(c"weaken", weaken),
 ];
@@ -249,6 +250,11 @@ fn task_from(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         Value::Task(Runtime::name_of(task)),
         next,
     )))
+}
+
+/// `turn_over()`: the running task ends here, and its coroutine goes on as a new one; answers whether that can be.
+fn turn_over(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    answer(runtime.turn_over(stack))
 }
 
 /// `verdict()` → why the running task's waits raise: "cancelled", a scope or nothing; and the key of its belongings.

@@ -21,6 +21,9 @@ local WORDS = { [true] = { [true] = "rw", [false] = "r" }, [false] = { [true] = 
 -- a tenth of the time at most.
 local LOOK_EVERY = 1e-6
 
+-- Waits that are answered at once before the other tasks get a turn.
+local AT_ONCE = 64
+
 local Poll = {}
 local class = { __index = Poll, __name = "coev.poll" }
 
@@ -93,6 +96,7 @@ function poll.new()
     objects = {}, -- the set of those without
     regular = {}, -- the set of those that are always ready: files
     count = 0,
+    at_once = 0, -- how many waits in a row had something ready
     key = 0,
     closings = natives.closings(),
     looked = 0,
@@ -279,8 +283,15 @@ local function await(self, deadline)
   while true do
     local batch = collect(self)
     if #batch > 0 then
+      -- A poll that is always ready starves nobody.
+      self.at_once = self.at_once + 1
+      if self.at_once >= AT_ONCE then
+        self.at_once = 0
+        coev.yield()
+      end
       return batch
     end
+    self.at_once = 0
     local left = deadline and deadline - now()
     if left and left <= 0 then
       return nil, "timeout"

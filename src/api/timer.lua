@@ -2,7 +2,8 @@
 -- coev's and the natives.
 --
 -- An armed timer is a table with four fields, and a place among the loop's own timers under its number; no task waits
--- for it. Its run is a task, which arms it again when it has ended: so runs never overlap.
+-- for it. It is armed again when its run has ended: so runs never overlap. The runs that are due at the same time are
+-- tasks one after the other in the same coroutine, as long as none of them waits.
 local timer, coev, natives = ...
 
 local error, getmetatable, select, setmetatable, tostring, type = error, getmetatable, select, setmetatable, tostring, type
@@ -12,12 +13,15 @@ local unpack = table.unpack or unpack
 local arm, disarm, discount, next_fired, now = natives.arm, natives.disarm, natives.discount, natives.next_fired, coev.now
 local spawn = coev.spawn
 
+local RUNS_AT_ONCE = 256
+
 -- Timers by number. Those that live only as long as their handle are held by nobody here.
 local armed, weakly_armed = {}, setmetatable({}, { __mode = "v" })
 
 -- What every timer has: `callback`, `every` (seconds; false for one run), `at` (when the next run is due, or the one
--- that runs was), and `state`: its number while armed, the task while it runs, false when it has stopped.
--- What few have: `args`, `joiners`, `watchers`, `weak`, `stopping` and `restart`, both while it runs.
+-- that runs was), and `state`: its number while armed, RUNNING, or false when it has stopped.
+-- What few have: `args`, `joiners`, `watchers`, `weak`, `failure`, `stopping` and `restart`, both while it runs.
+local RUNNING = {}
 local Timer = {}
 local class = { __index = Timer, __name = "coev.timer" }
 
@@ -63,6 +67,9 @@ end
 local function put(self, at)
   local number = arm(at, not self.weak)
   self.at, self.state = at, number
+  if self.failure then
+    self.failure = nil
+  end
   if self.weak then
     weakly_armed[number] = self
   else
@@ -76,20 +83,6 @@ local function take(self)
   disarm(number)
   armed[number], weakly_armed[number] = nil, nil
   self.state = false
-end
-
--- Is a run in progress? One that has failed has stopped the timer.
-local function is_running(self)
-  local task = self.state
-  if type(task) ~= "userdata" then
-    return false
-  end
-  local status = task:status()
-  if status == "failed" or status == "cancelled" or status == "done" then
-    self.state = false
-    return false
-  end
-  return true
 end
 
 -- The first moment of the timer's grid that lies ahead: what was missed is skipped.
@@ -116,10 +109,6 @@ local function finish(self, answer)
       self.every = answer
     elseif answer == false or answer == 0 then
       self.stopping = true
-    elseif type(answer) == "number" then
-      self.state = false
-      wake_joiners(self)
-      error("a timer's function returned " .. tostring(answer) .. ": no interval, and not false or 0", 0)
     end
   end
   local restart = self.restart
@@ -135,28 +124,63 @@ local function finish(self, answer)
   end
 end
 
--- The function of a run's task.
-local function run(self)
-  local args = self.args
-  if args then
-    finish(self, (self.callback(unpack(args, 1, args.n))))
+-- A run has failed: the timer has stopped. Whoever waits for it learns why, or else the task's error tells.
+local function fail(self, failure)
+  local err, traceback = natives.failure(failure)
+  self.state, self.stopping, self.restart = false, nil, nil
+  if self.joiners then
+    self.failure = failure
+    wake_joiners(self)
+    natives.adopt(coev.current())
+  end
+  natives.note_inner(err, traceback)
+  error(err, 0)
+end
+
+local function conclude(self, ok, answer)
+  if not ok then
+    fail(self, answer)
+  elseif type(answer) == "number" and not (answer >= 0 and answer < huge) then
+    local err = "a timer's function returned " .. tostring(answer) .. ": neither an interval nor 0"
+    fail(self, { err = err, traceback = "stack traceback:" })
   else
-    finish(self, (self.callback()))
+    finish(self, answer)
   end
 end
 
--- Starts the runs that are due.
-function natives.fire()
-  local number = next_fired()
-  while number do
+-- Is there a task that has not begun with what is due?
+local begun = true
+
+-- Runs what is due, each run as a task of its own; not too many at once, so that others have their turn.
+local function run_due()
+  begun = true
+  for _ = 1, RUNS_AT_ONCE do
+    local number = next_fired()
+    if not number then
+      return
+    end
     local self = armed[number] or weakly_armed[number]
     if self then
       armed[number], weakly_armed[number] = nil, nil
-      -- First, so that they have joined the run before it can fail.
-      wake_joiners(self)
-      self.state = spawn(run, self)
+      self.state = RUNNING
+      local args = self.args
+      if args then
+        conclude(self, natives.traced(self.callback, unpack(args, 1, args.n)))
+      else
+        conclude(self, natives.traced(self.callback))
+      end
+      if not natives.turn_over() then
+        return
+      end
     end
-    number = next_fired()
+  end
+end
+
+-- Something is due.
+function natives.fire()
+  if begun then
+    begun = false
+    spawn(run_due)
   end
 end
 
@@ -197,7 +221,7 @@ function Timer.start(self, delay)
   else
     check_seconds(delay, 1, "start")
   end
-  if is_running(self) then
+  if self.state == RUNNING then
     self.restart = now() + delay
   else
     if self.state then
@@ -210,7 +234,7 @@ end
 
 function Timer.stop(self)
   check_self(self, "stop")
-  if is_running(self) then
+  if self.state == RUNNING then
     self.stopping, self.restart = true, nil
   elseif self.state then
     take(self)
@@ -241,7 +265,7 @@ function Timer.due(self)
   local at
   if type(self.state) == "number" then
     at = self.at
-  elseif is_running(self) then
+  elseif self.state == RUNNING then
     at = self.restart or not self.stopping and self.every and next_due(self, now())
   end
   if at then
@@ -286,25 +310,13 @@ function Timer.join(self, timeout)
   local deadline = timeout and now() + timeout
   while self.state do
     local left = deadline and deadline - now()
-    if type(self.state) == "userdata" then
-      local task = self.state
-      local ok, err, traceback = task:join(left)
-      if not ok then
-        if err == "timeout" and traceback == nil then
-          return false, "timeout"
-        end
-        self.state = false
-        return false, err, traceback
-      end
-      if self.state == task then
-        self.state = false
-      end
-    else
-      if left and left <= 0 then
-        return false, "timeout"
-      end
-      await_change(self, left)
+    if left and left <= 0 then
+      return false, "timeout"
     end
+    await_change(self, left)
+  end
+  if self.failure then
+    return false, natives.failure(self.failure)
   end
   return true
 end
@@ -327,7 +339,7 @@ function class.__tostring(self)
   -- Only a table without a metatable shows its address.
   local address = tostring(setmetatable(self, nil)):match("0x%x+") or "?"
   setmetatable(self, class)
-  local what = is_running(self) and "runs" or self.state and ("due in %.3g s"):format(self:due()) or "stopped"
+  local what = self.state == RUNNING and "runs" or self.state and ("due in %.3g s"):format(self:due()) or "stopped"
   if self.every then
     what = ("every %g s, "):format(self.every) .. what
   end

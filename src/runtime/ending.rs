@@ -3,7 +3,7 @@
 use super::core::Body;
 use super::{Operation, Phase, Runtime, TaskId};
 use crate::error::Fault;
-use crate::vm::{Coroutine, Ended, ErrorAt, Resumed, State};
+use crate::vm::{Coroutine, Ended, ErrorAt, Resumed, Stack, State};
 
 impl Runtime {
     /// The coroutine of a task has returned or failed.
@@ -45,6 +45,24 @@ impl Runtime {
             None => return self.fail(state, task, co, ErrorAt::Top),
         }
         Ok(())
+    }
+
+    /// The running task ends here with no result, and its coroutine goes on as a new task; answers whether that can be:
+    /// nothing may be left to do for the one that ends.
+    pub(crate) fn turn_over(&self, stack: &Stack) -> bool {
+        let state = stack.state();
+        let Some(task) = self.parkable(state) else {
+            return false;
+        };
+        let mut core = self.core.borrow_mut();
+        if core.record(task).rarities.is_some() || !state.is(self.coroutine.get()) {
+            return false;
+        }
+        let next = core.tasks.renew(task);
+        drop(core);
+        state.leave_handle(&self.library, Runtime::name_of(task));
+        self.current.set(Some(next));
+        true
     }
 
     /// Has the task come to its end, and calls what it has deferred?

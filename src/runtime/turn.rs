@@ -145,6 +145,8 @@ impl Runtime {
 
             let resumed = self.switch_to(state, task, co, count);
 
+            // It may have ended, and another one gone on in its coroutine.
+            let task = self.current.take().unwrap_or(task);
             core = self.core.borrow_mut();
             match resumed {
                 Resumed::Yielded(values) => {
@@ -178,8 +180,6 @@ impl Runtime {
         self.innermost.set(co);
         self.budget.set(BUDGET);
         let resumed = co.resume(state, count);
-        // Without a current task its coroutines are not looked at.
-        self.current.set(None);
         self.scoped.set(false);
         resumed
     }

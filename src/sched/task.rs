@@ -177,6 +177,13 @@ impl<T: Default> Tasks<T> {
         (task.phase != Phase::Vacant).then(|| TaskId::new(index, task.generation))
     }
 
+    /// A running task that has nothing but its record ends, and another one goes on in its place; answers its id.
+    pub(crate) fn renew(&mut self, id: TaskId) -> TaskId {
+        let task = self.running(id);
+        task.generation = task.generation.checked_add(1).unwrap_or(1);
+        TaskId::new(id.index(), task.generation)
+    }
+
     /// Takes a task that has ended out of the table; answers its body and those who wait for its end.
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<(T, WaitList)> {
         let task = self.get(id)?;

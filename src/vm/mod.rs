@@ -10,6 +10,7 @@ mod compat;
 mod coroutine;
 mod ending;
 mod entry;
+mod helpers;
 mod library;
 mod load;
 mod object;

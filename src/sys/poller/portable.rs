@@ -53,13 +53,7 @@ impl Poller {
     }
 
     /// Adds a descriptor.
-    fn insert(
-        &self,
-        fd: RawFd,
-        directions: [bool; 2],
-        key: u64,
-        mode: PollMode,
-    ) -> io::Result<()> {
+    fn insert(&self, fd: RawFd, directions: [bool; 2], key: u64, mode: PollMode) -> io::Result<()> {
         if fd < 0 {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
