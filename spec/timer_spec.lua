@@ -177,10 +177,9 @@ describe("a timer", function()
         end)
       end
       for i = 1, 5 do
-        assert.equal(i ~= 4, (timers[i]:join()))
+        timers[i]:join()
         tasks[i]:join(1)
         assert.equal(i == 4 and "cancelled" or "done", tasks[i]:status())
-        assert.equal("run " .. i, tasks[i]:name())
         assert.is_nil(seen[i][1])
         assert.not_equal("run " .. i - 1, seen[i][2])
       end
