@@ -352,19 +352,44 @@ describe("weaken", function()
     end)
   end)
 
-  it("keeps a task that somebody joins: the joiner holds its handle", function()
-    helper.run(function()
-      local holder = { spawn(function()
-        coev.sleep(0.004)
-        return "kept"
-      end):weaken() }
-      local joiner = spawn(function()
-        return table.remove(holder):join()
+  for name, method in pairs({ join = "join", await = "await" }) do
+    it("is no matter of those who wait for the task by " .. name .. ": they learn of its end", function()
+      helper.run(function()
+        local by_name = { spawn(coev.sleep, 5):weaken() }
+        local other = spawn(coev.pcall, function()
+          return by_name[1][method](by_name[1])
+        end)
+        coev.yield()
+        coev.yield()
+        by_name[1] = nil
+        collect()
+        local _, ok, ended, err = other:join()
+        err = method == "join" and err or ended
+        assert.equal(method == "join", ok)
+        assert.is_true(coev.is_cancelled(err))
+        assert.equal("collected", err.reason)
       end)
-      coev.yield()
-      coev.yield()
-      collect()
-      assert.same({ true, true, "kept" }, { joiner:join(1) })
+    end)
+  end
+
+  it("leaves results, errors and timeouts to those who join the task", function()
+    helper.run(function()
+      local done = spawn(function()
+        coev.yield()
+        return 1, nil
+      end):weaken()
+      local failed = spawn(function()
+        coev.yield()
+        error("broken", 0)
+      end):weaken()
+      local slow = spawn(coev.sleep, 5):weaken()
+      assert.same({ n = 3, true, 1 }, { n = select("#", done:join()), done:join() })
+      local ok, err = failed:join()
+      assert.same({ false, "broken" }, { ok, err })
+      assert.same({ false, "timeout" }, { slow:join(0.001) })
+      assert.same({ false, "timeout" }, { slow:join(0) })
+      slow:cancel()
+      assert.is_false((slow:join()))
     end)
   end)
 

@@ -70,6 +70,22 @@ describe("Lubyk's list:", function()
     assert.is_false(ran)
   end)
 
+  it("those who join a weakened task are woken when it is dropped", function()
+    helper.run(function()
+      local holder = { spawn(coev.sleep, 5):weaken() }
+      local joiner = spawn(function()
+        return holder[1]:join()
+      end)
+      coev.yield()
+      coev.yield()
+      holder[1] = nil
+      garbage.collect()
+      local _, ok, err = joiner:join(1)
+      assert.is_false(ok)
+      assert.is_true(coev.is_cancelled(err))
+    end)
+  end)
+
   it("a weakened task that is dropped later is ended, also when it waits for a descriptor", function()
     for _, wait in ipairs({ function() coev.sleep(0.01) end, function(near) near:receive() end }) do
       local went_on = false

@@ -143,4 +143,9 @@ local function wait_outside(fd, timeout)
   natives.poller(fd, timeout)
 end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, fire, wait_outside, Cancelled
+-- A weak task has ended.
+local function hand_over(slot, task)
+  natives.hand_over(slot, task)
+end
+
+return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, fire, wait_outside, hand_over, Cancelled

@@ -43,6 +43,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"task_from", task_from),
     function!(c"turn_over", turn_over),
     function!(c"verdict", verdict),
+    function!(c"weak_slot", weak_slot),
     function!(c"weaken", weaken),
 ];
 
@@ -269,6 +270,17 @@ fn verdict(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
         .and_then(|task| runtime.belongings(task))
         .map_or(Value::Nil, Value::Integer);
     Ok(Outcome::Reply(Reply::two(verdict, key)))
+}
+
+/// `weak_slot(task)` → the key of its belongings, when it is a weak task that has not ended.
+fn weak_slot(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let task = stack.handle(FIRST).ok();
+    answer(
+        task.map(|handle| TaskId::from_bits(handle.id))
+            .filter(|task| runtime.is_weak(*task))
+            .and_then(|task| runtime.belongings(task))
+            .map_or(Value::Nil, Value::Integer),
+    )
 }
 
 /// `weaken(task)` → the task, from now on alive only as long as its handle.

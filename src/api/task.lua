@@ -127,6 +127,48 @@ function coev.timeout(seconds, f, ...)
   return untimed(enter_deadline(seconds), natives.pcall(f, ...))
 end
 
+local join = task_methods.join
+
+-- Waits for the end of the weak task at `slot`, without a hold of its handle: at its end that is put into the box.
+local function join_weak(slot, timeout)
+  local own = belongings_at(slot)
+  local box = { joiner = current() }
+  own.boxes = own.boxes or {}
+  own.boxes[box] = true
+  local ok, err
+  if timeout == nil then
+    ok, err = natives.pcall(natives.suspend)
+  else
+    ok, err = natives.pcall(coev.timeout, timeout, natives.suspend)
+  end
+  if own.boxes then own.boxes[box] = nil end
+  if not ok then error(err, 0) end
+  if not box.task then return false, "timeout" end
+  return join(box.task, 0)
+end
+
+-- A weak task has ended: those who wait for it get its handle, and their turn.
+function natives.hand_over(slot, task)
+  local own = belongings[slot]
+  local boxes = own and own.boxes
+  if not boxes then return end
+  own.boxes = nil
+  for box in pairs(boxes) do
+    box.task = task
+    natives.resume(box.joiner)
+  end
+end
+
+function task_methods.join(task, timeout)
+  local slot = natives.weak_slot(task)
+  if slot and current() and (timeout == nil or type(timeout) == "number") then
+    if timeout == nil then natives.adopt(task) end
+    task = nil
+    return join_weak(slot, timeout)
+  end
+  return join(task, timeout)
+end
+
 local function awaited(ok, ...)
   if ok then return ... end
   error((...), 0)
@@ -134,7 +176,13 @@ end
 
 function task_methods.await(task, timeout)
   if timeout ~= nil and type(timeout) ~= "number" then check(timeout, "number", 1, "await") end
-  return awaited(task:join(timeout))
+  local slot = natives.weak_slot(task)
+  if slot and current() then
+    natives.adopt(task)
+    task = nil
+    return awaited(join_weak(slot, timeout))
+  end
+  return awaited(join(task, timeout))
 end
 
 -- Suspension ---------------------------------------------------------------

@@ -147,6 +147,17 @@ impl Runtime {
         self.tighten_woken(state);
     }
 
+    /// Tells those who wait for the end of a weak task without a hold of its handle.
+    fn hand_over(&self, state: State, task: TaskId) {
+        let mut core = self.core.borrow_mut();
+        let rarities = core.record(task).rarities.as_ref();
+        let weak = rarities.is_some_and(|rarities| rarities.weak);
+        drop(core);
+        if weak {
+            state.hand_over(&self.library, &self.reply, Runtime::name_of(task));
+        }
+    }
+
     /// A join is given up by a cancel when the joined task has ended already: a failure that it would have told of is
     /// reported to the user instead.
     pub(super) fn tell_instead(&self, state: State, task: TaskId, operation: &Operation) {
@@ -165,6 +176,7 @@ impl Runtime {
     /// A task has returned `count` values.
     fn finish(&self, state: State, task: TaskId, co: Coroutine, count: i32) {
         self.tighten_joiners(state, task);
+        self.hand_over(state, task);
         state.finish(&self.library, co, Runtime::name_of(task), count, true);
         self.core.borrow_mut().remove(task);
     }
@@ -184,6 +196,7 @@ impl Runtime {
             rarities.is_some_and(|rarities| rarities.adopted || !rarities.joiners.is_empty());
         drop(core);
         self.tighten_joiners(state, task);
+        self.hand_over(state, task);
         let ended = state.fail(&self.library, co, Runtime::name_of(task), error, cancelled);
 
         let interrupted = state.is_interruption();

@@ -143,6 +143,16 @@ impl Runtime {
         }
     }
 
+    /// Does the task live only as long as its handle?
+    pub(crate) fn is_weak(&self, task: TaskId) -> bool {
+        let mut core = self.core.borrow_mut();
+        let rarities = core
+            .tasks
+            .get(task)
+            .and_then(|record| record.rarities.as_ref());
+        rarities.is_some_and(|rarities| rarities.weak)
+    }
+
     /// Lets a task live only as long as its handle; answers whether it is alive.
     pub(crate) fn weaken(&self, state: State, task: TaskId) -> bool {
         let mut core = self.core.borrow_mut();

@@ -30,6 +30,8 @@ pub(super) struct Helpers {
     pub(super) fire: c_int,
     /// The Lua function that waits in the loop's place.
     pub(super) wait_outside: c_int,
+    /// The Lua function that tells those who wait for a weak task of its end.
+    pub(super) hand_over: c_int,
 }
 
 impl Helpers {
@@ -43,16 +45,17 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers twelve values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers thirteen values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, entry::alarm_mark());
             ffi::lua_pushlightuserdata(l, entry::pass_mark());
-            call_source(l, source, 3, 12);
+            call_source(l, source, 3, 13);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 12].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 13].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                hand_over,
                 wait_outside,
                 fire,
                 endow,
@@ -77,6 +80,7 @@ impl Helpers {
                 endow,
                 fire,
                 wait_outside,
+                hand_over,
             };
             (helpers, cancelled)
         }

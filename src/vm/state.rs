@@ -2,7 +2,7 @@
 
 use super::coroutine::Coroutine;
 use super::library::Library;
-use super::outcome::{Reply, ReplySlot, TaskName};
+use super::outcome::{Reply, ReplySlot, TaskName, Value};
 use super::push::push;
 use super::registry;
 use super::{compat, entry};
@@ -169,6 +169,36 @@ impl State {
             let status = ffi::lua_pcall(self.0, 1, 0, 0);
             ffi::lua_settop(self.0, top);
             status == ffi::LUA_OK
+        }
+    }
+
+    /// Tells those who wait for a weak task, without a hold of its handle, that it ends.
+    pub(crate) fn hand_over(self, library: &Library, slot: &ReplySlot, task: TaskName) {
+        slot.set(Reply::one(Value::Task(task)));
+        let delivery = Delivery {
+            library,
+            reply: slot.pointer(),
+        };
+        // SAFETY: four slots; both calls are protected, and `delivery` outlives the first. For want of memory those who
+        // wait learn of the end by their deadlines, if ever.
+        unsafe {
+            let top = ffi::lua_gettop(self.0);
+            compat::raw_get(
+                self.0,
+                ffi::LUA_REGISTRYINDEX,
+                library.helpers.hand_over as _,
+            );
+            ffi::lua_pushinteger(self.0, task.slot.key() as _);
+            compat::raw_get(
+                self.0,
+                ffi::LUA_REGISTRYINDEX,
+                library.protected.push_reply as _,
+            );
+            ffi::lua_pushlightuserdata(self.0, (&raw const delivery).cast_mut().cast());
+            if ffi::lua_pcall(self.0, 1, 1, 0) == ffi::LUA_OK {
+                ffi::lua_pcall(self.0, 2, 0, 0);
+            }
+            ffi::lua_settop(self.0, top);
         }
     }
 
