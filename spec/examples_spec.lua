@@ -1,6 +1,7 @@
 local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
+local loops = require "spec.support.loops"
 local peer = require "spec.support.peer"
 
 local socket = coev.socket
@@ -125,6 +126,50 @@ describe("examples/supervisor.lua", function()
       result.stdout)
     assert.equal(2, select(2, result.stdout:gsub("log: child 'worker' failed: out of luck\n", "")))
     assert.truthy(result.stdout:find("it was started 3 times\n", 1, true), result.stdout)
+  end)
+end)
+
+-- Runs an example that needs `module`, and answers what it writes; nothing where that is missing, as it must say.
+local function with_module(module, name)
+  local result = child.run_file("examples/" .. name .. ".lua")
+  if not loops[module] then
+    assert.equal(1, result.status)
+    assert.truthy(result.stderr:find("this example needs " .. module, 1, true), result.stderr)
+    pending("there is no " .. module .. " for this Lua")
+    return
+  end
+  assert.equal("", result.stderr)
+  assert.equal(0, result.status)
+  return result.stdout
+end
+
+describe("examples/embed_luv.lua", function()
+  it("runs tasks and luv's timers in luv's loop, or says that there is no luv", function()
+    local output = with_module("luv", "embed_luv")
+    if output then
+      assert.equal("coev: ONE\ncoev: TWO\ncoev: THREE\nluv:  4 ticks\n", output)
+    end
+  end)
+end)
+
+describe("examples/host_cqueues.lua", function()
+  it("runs cqueues' loop beside tasks, or says that there is no cqueues", function()
+    local output = with_module("cqueues", "host_cqueues")
+    if output then
+      for i = 1, 3 do
+        assert.truthy(output:find("cqueues: coroutine " .. i .. "\n", 1, true), output)
+        assert.truthy(output:find("coev:    turn " .. i .. "\n", 1, true), output)
+      end
+      assert.truthy(output:find("\nboth have ended\n$"), output)
+    end
+  end)
+end)
+
+describe("examples/poll_fd.lua", function()
+  it("brings each line to all others", function()
+    local result = child.run_file("examples/poll_fd.lua", { arguments = { 20 } })
+    assert.equal(0, result.status, result.stderr)
+    assert.equal("20 clients sent 20 lines, and heard 380\n", result.stdout)
   end)
 end)
 
