@@ -148,4 +148,5 @@ local function hand_over(slot, task)
   natives.hand_over(slot, task)
 end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, fire, wait_outside, hand_over, Cancelled
+return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, fire, wait_outside, hand_over,
+  Cancelled

@@ -1,9 +1,9 @@
 -- The poll object: one wait for many things, level-triggered. Called with the module's table, coev's and the natives.
 --
 -- What has a descriptor is in a set of the system's own, which the loop watches as one descriptor. Anything else of
--- coev's tells of its readiness by `natives.readiness`, a table by metatable: `ready(object, events)` answers the events
--- that are ready, `watch(object, callback, events)` lets `callback` be called when that may have changed, `unwatch`
--- ends it.
+-- coev's tells of its readiness by `natives.readiness`, a table by metatable: `ready(object, events)` answers the
+-- events that are ready, `watch(object, callback, events)` lets `callback` be called when that may have changed, and
+-- `unwatch(object, callback)` ends it.
 local poll, coev, natives = ...
 
 local error, getmetatable, ipairs, next, pairs, select, setmetatable, tostring, type =

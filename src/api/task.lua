@@ -163,7 +163,7 @@ function task_methods.join(task, timeout)
   local slot = natives.weak_slot(task)
   if slot and current() and (timeout == nil or type(timeout) == "number") then
     if timeout == nil then natives.adopt(task) end
-    task = nil
+    task = nil -- luacheck: ignore
     return join_weak(slot, timeout)
   end
   return join(task, timeout)
@@ -179,7 +179,7 @@ function task_methods.await(task, timeout)
   local slot = natives.weak_slot(task)
   if slot and current() then
     natives.adopt(task)
-    task = nil
+    task = nil -- luacheck: ignore
     return awaited(join_weak(slot, timeout))
   end
   return awaited(join(task, timeout))

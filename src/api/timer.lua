@@ -1,18 +1,20 @@
 -- Timers: functions that run in a task of their own after a while, or again and again. Called with the module's table,
 -- coev's and the natives.
 --
--- An armed timer is a table with four fields, and a place among the loop's own timers under its number; no task waits
--- for it. It is armed again when its run has ended: so runs never overlap. The runs that are due at the same time are
--- tasks one after the other in the same coroutine, as long as none of them waits.
+-- An armed timer is a table with four fields, and a place among the loop's own timers under its number; no task
+-- waits for it. It is armed again when its run has ended: so runs never overlap. The runs that are due at the same
+-- time are tasks one after the other in the same coroutine, as long as none of them waits.
 local timer, coev, natives = ...
 
-local error, getmetatable, select, setmetatable, tostring, type = error, getmetatable, select, setmetatable, tostring, type
+local error, getmetatable, select, setmetatable, tostring, type =
+  error, getmetatable, select, setmetatable, tostring, type
 local floor, huge = math.floor, math.huge
 local remove = table.remove
 local unpack = table.unpack or unpack
-local arm, disarm, discount, next_fired, now = natives.arm, natives.disarm, natives.discount, natives.next_fired, coev.now
-local spawn = coev.spawn
+local arm, disarm, discount, next_fired = natives.arm, natives.disarm, natives.discount, natives.next_fired
+local now, spawn = coev.now, coev.spawn
 
+-- Runs in one turn, before the others have theirs.
 local RUNS_AT_ONCE = 256
 
 -- Timers by number. Those that live only as long as their handle are held by nobody here.

@@ -80,6 +80,8 @@ pub(crate) struct Runtime {
     endows_tasks: Cell<bool>,
     /// Does Lua own the wait for the outside?
     has_poller: Cell<bool>,
+    /// The process that the runtime belongs to.
+    process: u32,
     /// Has the state begun to close?
     closed: Cell<bool>,
 }
@@ -117,6 +119,7 @@ impl Runtime {
             embryo: Cell::new(None),
             endows_tasks: Cell::new(false),
             has_poller: Cell::new(false),
+            process: std::process::id(),
             closed: Cell::new(false),
         }
     }

@@ -65,6 +65,11 @@ impl Runtime {
                  coev.coroutine or coev.patch, or wait outside of such places"
             )));
         }
+        if self.process != std::process::id() {
+            return Err(Fault::misuse(
+                "coev: this process is a fork of the one that loaded coev, and shares its poller: load coev after the fork",
+            ));
+        }
         let _nest = Nest::enter(self);
         state.prepare_in_place(&self.library);
         let mut collected = false;
