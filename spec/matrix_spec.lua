@@ -202,6 +202,22 @@ local full_house = {
   end,
 }
 
+-- A timer that never gets to run, and is stopped.
+local timer = {
+  open = function(stage)
+    stage.timer = coev.every(3600, nothing)
+  end,
+  wake = function(stage)
+    stage.timer:stop()
+  end,
+  shut = function(stage)
+    stage.timer:stop()
+  end,
+}
+
+-- A connection on which something comes with the wake-up, and a poll that watches it.
+local watched = connection("", "abcd")
+
 -- What a pcall returned, as if it had not been there.
 local function passed_on(ok, ...)
   if not ok then
@@ -215,6 +231,13 @@ local function fails_with(err)
   return function(_, results)
     assert.is_nil(results[1])
     assert.equal(err, results[2])
+  end
+end
+
+-- Asserts that the results are a batch with `events` of the one thing that is watched.
+local function has_event(events)
+  return function(stage, results)
+    assert.same({ { stage.near, events } }, results[1])
   end
 end
 
@@ -261,6 +284,13 @@ local CALLS = {
       return s.child:join()
     end)
   end, woken = { true } },
+  { "timer:join", timer, function(s) return s.timer:join() end, woken = { true } },
+  { "timer:join with a timeout", timer, function(s) return s.timer:join(5) end, woken = { true } },
+  { "poll:wait", watched, function(s) return coev.poll.new():add(s.near):wait() end,
+    woken = has_event("r"), closed = has_event("closed") },
+  { "poll:wait with a timeout", watched, function(s) return coev.poll.new():add(s.near):wait(5) end,
+    woken = has_event("r"), closed = has_event("closed") },
+  { "coev.wait", watched, function(s) return coev.wait(s.near) end, woken = { "r" }, closed = { "closed" } },
   { "timeout", clock, function(s) return coev.timeout(60, coev.sleep_until, s.time) end, woken = {} },
   { "timeout of a receive", connection("ab", "cd\n"), function(s) return coev.timeout(60, s.near.receive, s.near) end,
     woken = { "abcd" }, closed = fails_with("closed") },
