@@ -40,7 +40,7 @@ BOUNDED = $(if $(shell command -v timeout 2>/dev/null),timeout --foreground --ki
 # What a machine needs beside Rust and a C compiler: commands, each with its Debian package.
 TOOLS := $(foreach lua,5.1 5.2 5.3 5.4,lua$(lua):lua$(lua)) luajit:luajit busted:lua-busted \
 	luacheck:lua-check luarocks:luarocks redis-server:redis-server
-BENCH_PACKAGES := lua-cqueues lua-luv lua-copas lua-socket wrk
+BENCH_PACKAGES := lua-cqueues lua-luv lua-event lua-copas lua-socket wrk
 
 deps: ## install what building and testing need
 	@missing=; for tool in $(TOOLS); do \

@@ -30,6 +30,8 @@ NEEDS = {
     "luv": 'require "luv"',
     "luasocket": 'require "socket"',
     "copas": 'assert(require("copas").pause, "copas is older than 4")',
+    "luaevent": 'require "luaevent.core"',
+    "after": 'require "coev"',
     "dropped": 'require "coev"',
     "kept": 'require "coev"',
     "plain": 'require "coev"',
@@ -116,14 +118,20 @@ def kill(child):
         child.stderr.close()
 
 
-def call(command, lua=None):
-    """Runs a program that prints one number."""
+def call_all(command, lua=None):
+    """Runs a program that prints numbers."""
     child = None
     try:
         child = start(command, lua, CPUS[0])
-        return float(reap(child)[0])
+        return [float(word) for word in reap(child)[0].split()]
     finally:
         kill(child)
+
+
+def call(command, lua=None):
+    """Runs a program that prints one number."""
+    (number,) = call_all(command, lua)
+    return number
 
 
 # Rounds and tables.
@@ -286,7 +294,7 @@ def serve(command, lua, connections, messages, parallel, traced=None):
 
 def compile_c():
     BUILD.mkdir(parents=True, exist_ok=True)
-    for name in ("echo_server", "echo_load"):
+    for name in ("echo_server", "echo_load", "oversleep"):
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", BUILD / name, HERE / (name + ".c")], check=True)
 
 
@@ -488,6 +496,82 @@ def bench_sleep():
     """CPU per sleep of 0 to 0.2 s, 100,000 tasks at once (informative)"""
     against_bare("sleep: 100000 tasks, 3 random sleeps each, CPU", "ns/sleep", "sleep.lua", chosen(["5.4", "luajit"]),
                  ["coev", "luv", "cqueues", "copas"], lambda _: [100_000])
+
+
+def against_best(values, lua, own, peers):
+    """Per round, what `own` takes as a share of what the best of the peers takes."""
+    measured = [values[lua, peer] for peer in peers if (lua, peer) in values]
+    if (lua, own) not in values or not measured:
+        return None
+    return [mine / min(others) for mine, *others in zip(values[lua, own], *measured)]
+
+
+def bench_timers():
+    """CPU per timer, a million armed at once, then fired or stopped, and memory: coev, lua-event, luv, cqueues, copas"""
+    page = os.sysconf("SC_PAGE_SIZE")
+    for what, unit, count, kinds, limit in (
+        ("fired", "ns/timer", 1_000_000, ["luaevent", "luv", "cqueues", "copas"], 0.4),
+        ("stopped", "ns/timer", 1_000_000, ["luaevent", "luv", "cqueues", "copas"], 0.4),
+        ("memory", "bytes/timer", 200_000, ["luv"], 1.0),
+    ):
+        cases = {
+            (lua, kind): (lambda lua=lua, kind=kind, what=what, count=count: call(
+                [lua_command(lua), "timers.lua", kind, what, count, page], lua))
+            for lua in chosen(["5.4", "luajit"])
+            for kind in kinds_of(lua, ["coev", *kinds])
+        }
+        values = interleave(cases)
+        rows = [
+            [
+                lua, kind, spread(values[lua, kind], 0),
+                verdict(f"timers {what} {lua} coev/best peer", against_best(values, lua, "coev", kinds), limit)
+                if kind == "coev" else "-",
+                verdict("", ratio(values, (lua, kind), (lua, "coev")), None) if kind != "coev" else "-",
+            ]
+            for lua, kind in values
+        ]
+        table(f"timers: {count}, random delays, {what}", ["lua", "kind", unit, "coev/best peer", "peer/coev"], rows)
+
+
+def bench_oversleep():
+    """how much longer sleep(0.0005) takes than asked, median and 99th percentile, against epoll_pwait2 in C"""
+    compile_c()
+    times = 2000
+    cases = {("C", "epoll"): lambda: call_all([BUILD / "oversleep", 500_000, times])}
+    for lua in chosen(["5.4", "luajit"]):
+        for kind in kinds_of(lua, ["coev", "after", "luv", "cqueues", "copas"]):
+            cases[lua, kind] = lambda lua=lua, kind=kind: call_all(
+                [lua_command(lua), "oversleep.lua", kind, 0.0005, times], lua)
+    both = interleave(cases)
+    for index, what in enumerate(("median", "99th percentile")):
+        values = {name: [pair[index] for pair in pairs] for name, pairs in both.items()}
+        rows = [
+            [
+                lua, kind, spread(values[lua, kind], 0),
+                verdict(f"oversleep {what} {lua} {kind}/C", ratio(values, (lua, kind), ("C", "epoll")),
+                        1.3 if kind == "coev" else None) if lua != "C" else "-",
+            ]
+            for lua, kind in values
+        ]
+        table(f"oversleep: sleep(0.0005), {what} of {times}", ["lua", "kind", "us too long", "/C"], rows)
+
+
+def bench_poll():
+    """CPU per event of 1,000 sockets that are always ready: poll:wait against luv's poll handles"""
+    cases = {
+        (lua, kind): (lambda lua=lua, kind=kind: call([lua_command(lua), "poll.lua", kind, 1000, 2_000_000], lua))
+        for lua in chosen(["5.4", "luajit"])
+        for kind in kinds_of(lua, ["coev", "luv"])
+    }
+    values = interleave(cases)
+    rows = [
+        [
+            lua, kind, spread(values[lua, kind], 0),
+            verdict(f"poll {lua} coev/luv", ratio(values, (lua, kind), (lua, "luv")), 1.0) if kind == "coev" else "-",
+        ]
+        for lua, kind in values
+    ]
+    table("poll: 1000 sockets ready to read", ["lua", "kind", "ns/event", "coev/luv"], rows)
 
 
 BENCHES = {name[6:]: value for name, value in list(globals().items()) if name.startswith("bench_")}
