@@ -1,4 +1,5 @@
--- The cost of a timer: N of them with random delays, all armed at once, then fired or stopped; or what one takes in memory.
+-- The cost of a timer: N of them with random delays, all armed at once, then fired or stopped; or what one takes in
+-- memory.
 -- usage: lua timers.lua KIND fired|stopped|memory TIMERS PAGESIZE
 -- prints: nanoseconds of CPU a timer (its making included), or bytes a timer
 
