@@ -96,6 +96,14 @@ pub(super) struct Body {
     pub(super) ticket: Ticket,
 }
 
+impl Body {
+    /// Is there neither an operation nor a value?
+    #[inline(always)]
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.kept == 0 && !self.ticket.is_some()
+    }
+}
+
 impl Core {
     /// Makes a parked task ready.
     #[inline]

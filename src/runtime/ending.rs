@@ -7,6 +7,7 @@ use crate::vm::{Coroutine, Ended, ErrorAt, Resumed, Stack, State};
 
 impl Runtime {
     /// The coroutine of a task has returned or failed.
+    #[inline(never)]
     pub(super) fn end(
         &self,
         state: State,

@@ -80,6 +80,8 @@ pub(crate) struct Runtime {
     endows_tasks: Cell<bool>,
     /// Does Lua own the wait for the outside?
     has_poller: Cell<bool>,
+    /// Has a task that gave way been given the mark that makes its call raise?
+    alarmed: Cell<bool>,
     /// The process that the runtime belongs to.
     process: u32,
     /// Has the state begun to close?
@@ -119,6 +121,7 @@ impl Runtime {
             embryo: Cell::new(None),
             endows_tasks: Cell::new(false),
             has_poller: Cell::new(false),
+            alarmed: Cell::new(false),
             process: std::process::id(),
             closed: Cell::new(false),
         }
@@ -436,6 +439,11 @@ impl Host for Runtime {
             record.body.kept = arguments;
             core.queue.push(task);
         }
+    }
+
+    #[inline(always)]
+    fn takes_alarm(&self) -> bool {
+        self.alarmed.take()
     }
 
     #[inline(always)]

@@ -1,10 +1,11 @@
 //! The loop: one turn is a round of the ready tasks, then timers and I/O.
 
+use super::core::Body;
 use super::operation::Poll;
 use super::wait::BUDGET;
 use super::{Runtime, now};
 use crate::error::Fault;
-use crate::sched::{Moment, Phase, TaskId, Verdict};
+use crate::sched::{Moment, Phase, Task, TaskId, Verdict};
 use crate::sys::failure;
 use crate::vm::{Coroutine, Leave, NESTED_WAITS, Outcome, Reply, Resumed, State, Value};
 use std::fmt::Write as _;
@@ -39,6 +40,30 @@ struct Station {
     waits: bool,
     /// Is its coroutine not where it was left?
     astray: bool,
+    /// So many values lie on its coroutine, and nothing else is to be looked at.
+    free: Option<i32>,
+}
+
+impl Station {
+    /// What the record says of a task, which runs from now on.
+    #[inline(never)]
+    fn of(record: &mut Task<Body>) -> Station {
+        let is_new = record.phase == Phase::New;
+        record.phase = Phase::Running;
+        let Body { co, kept, ticket } = record.body;
+        let rare = record
+            .rarities
+            .as_ref()
+            .is_some_and(|rarities| rarities.matter_now());
+        let waits = ticket.is_some();
+        let astray = !is_new && !co.is_none() && !co.is_suspended(kept);
+        Station {
+            co,
+            waits,
+            astray,
+            free: (!waits && !rare && !astray).then_some(kept),
+        }
+    }
 }
 
 /// Keeps account of one nested loop, also when a panic ends it.
@@ -115,7 +140,9 @@ impl Runtime {
         self.drive(state, Goal::End(None))
     }
 
-    /// Every task that is ready now runs once.
+    /// Every task that is ready now runs once. What it calls seldom is kept out of line: the loop then has registers
+    /// enough.
+    #[inline(never)]
     fn round(&self, state: State, goal: Goal) -> Result<Option<Outcome>, Fault> {
         if self.has_dropped() {
             self.bury(state)?;
@@ -126,18 +153,15 @@ impl Runtime {
             let Some(record) = core.tasks.get(task) else {
                 continue;
             };
-            let is_new = record.phase == Phase::New;
-            record.phase = Phase::Running;
-            let (co, mut count) = (record.body.co, record.body.kept);
-            let rare = record
-                .rarities
-                .as_ref()
-                .is_some_and(|rarities| rarities.matter_now());
-            let waits = record.body.ticket.is_some();
-            let astray = !is_new && !co.is_none() && !co.is_suspended(count);
-            if waits || rare || astray {
+            let co = record.body.co;
+            let mut count = 0;
+            // Most tasks have only given way.
+            if record.has_only_given_way() && record.body.holds_nothing() && co.is_parked() {
+                record.phase = Phase::Running;
+            } else {
+                let station = Station::of(record);
                 drop(core);
-                let arrival = self.arrive(state, goal, task, Station { co, waits, astray })?;
+                let arrival = self.arrive(state, goal, task, station)?;
                 core = self.core.borrow_mut();
                 match arrival {
                     Arrival::Resume(values) => count = values,
@@ -153,15 +177,12 @@ impl Runtime {
             // It may have ended, and another one gone on in its coroutine.
             let task = self.current.take().unwrap_or(task);
             core = self.core.borrow_mut();
-            match resumed {
-                Resumed::Yielded(values) => {
-                    core.yielded(task, co, values, self.leave.replace(Leave::Plainly))
-                }
-                Resumed::Returned(_) | Resumed::Failed => {
-                    drop(core);
-                    self.end(state, task, co, resumed)?;
-                    core = self.core.borrow_mut();
-                }
+            if let Resumed::Yielded(values) = resumed {
+                core.yielded(task, co, values, self.leave.replace(Leave::Plainly));
+            } else {
+                drop(core);
+                self.end(state, task, co, resumed)?;
+                core = self.core.borrow_mut();
             }
             if core.switches >= SWITCHES_A_LOOK {
                 drop(core);
@@ -190,6 +211,7 @@ impl Runtime {
     }
 
     /// What a task finds at its turn, when more is to be looked at than that it may go on.
+    #[inline(never)]
     fn arrive(
         &self,
         state: State,
@@ -197,7 +219,15 @@ impl Runtime {
         task: TaskId,
         station: Station,
     ) -> Result<Arrival, Fault> {
-        let Station { co, waits, astray } = station;
+        let Station {
+            co,
+            waits,
+            astray,
+            free,
+        } = station;
+        if let Some(kept) = free {
+            return Ok(Arrival::Resume(kept));
+        }
         if self.has_dropped() {
             self.bury(state)?;
             if self
@@ -237,6 +267,7 @@ impl Runtime {
             let record = core.record(task);
             let kept = std::mem::take(&mut record.body.kept);
             let raises = verdict.is_some() && !record.plain;
+            self.alarmed.set(raises);
             return Ok(Arrival::Resume(if raises { co.alarm(kept) } else { kept }));
         }
         match self.look_again(state, task, owner, cancelled) {
@@ -404,6 +435,7 @@ impl Runtime {
 
     /// Fires the timers that are due and takes in what the system and other threads have; then lets a hook that was
     /// set from outside (Ctrl-C) have its chance. With `until`, waits for something to happen, at most until then.
+    #[inline(never)]
     fn look_outside(&self, state: State, until: Option<Option<Moment>>) -> Result<(), Fault> {
         if until.is_some() {
             self.loosen_parked(state, true);

@@ -124,6 +124,14 @@ impl TaskId {
     }
 }
 
+impl<T> Task<T> {
+    /// Is it ready, and nothing more?
+    #[inline(always)]
+    pub(crate) fn has_only_given_way(&self) -> bool {
+        self.phase == Phase::Ready && self.rarities.is_none()
+    }
+}
+
 impl<T> Default for Tasks<T> {
     fn default() -> Tasks<T> {
         Tasks {

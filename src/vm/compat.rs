@@ -84,7 +84,7 @@ pub(super) const NEEDS_GUARD: bool = cfg!(any(feature = "lua51", feature = "luaj
 pub(super) type Continuation = unsafe extern "C-unwind" fn(*mut lua_State, c_int, isize) -> c_int;
 
 /// Yields the `count` values on top; where Lua can, a continuation runs when the coroutine is resumed: `after` since
-/// 5.3, `plain` on 5.2. `[-?, +?, v]`
+/// 5.3, with the `context`, `plain` on 5.2. `[-?, +?, v]`
 ///
 /// # Safety
 /// `l` is the running state, in a C function that returns the answer at once.
@@ -92,10 +92,11 @@ pub(super) type Continuation = unsafe extern "C-unwind" fn(*mut lua_State, c_int
 pub(super) unsafe fn yield_then(
     l: *mut lua_State,
     count: c_int,
+    context: isize,
     after: Continuation,
     plain: ffi::lua_CFunction,
 ) -> c_int {
-    let _ = (after, plain);
+    let _ = (context, after, plain);
     #[cfg(any(feature = "lua51", feature = "luajit"))]
     // SAFETY: the caller's promise.
     unsafe {
@@ -109,7 +110,7 @@ pub(super) unsafe fn yield_then(
     #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
     // SAFETY: the caller's promise.
     unsafe {
-        ffi::lua_yieldk(l, count, 0, Some(after))
+        ffi::lua_yieldk(l, count, context, Some(after))
     }
 }
 

@@ -56,10 +56,13 @@ impl Coroutine {
         // SAFETY: the coroutine is anchored (the type's promise), and waits to be resumed, as the caller has asked; `from` is the running state.
         // `lua_resume` is a protected call.
         let status = unsafe { ffi::lua_resume(self.0, from.raw(), count, &raw mut results) };
-        match status {
-            ffi::LUA_YIELD => Resumed::Yielded(results),
-            ffi::LUA_OK => Resumed::Returned(results),
-            _ => Resumed::Failed,
+        // The most frequent answer first.
+        if status == ffi::LUA_YIELD {
+            Resumed::Yielded(results)
+        } else if status == ffi::LUA_OK {
+            Resumed::Returned(results)
+        } else {
+            Resumed::Failed
         }
     }
 
@@ -78,6 +81,13 @@ impl Coroutine {
                 _ => false,
             }
         }
+    }
+
+    /// Is there one, at a yield?
+    #[inline(always)]
+    pub(crate) fn is_parked(self) -> bool {
+        // SAFETY: the coroutine is anchored.
+        !self.is_none() && unsafe { ffi::lua_status(self.0) == ffi::LUA_YIELD }
     }
 
     /// Has it been resumed for the first time?

@@ -36,6 +36,9 @@ pub(crate) trait Host: Sized + 'static {
     fn has_woken_loose(&self) -> bool;
     /// Does `state` run a task that may leave its turn at once, with nothing else to be looked at? Notes why it does so.
     fn leaves(&self, state: State, why: Leave) -> bool;
+    /// Has the task that has just been resumed, or one before it, been given the mark that makes a call raise? Asked
+    /// once.
+    fn takes_alarm(&self) -> bool;
     /// Let tasks run until `id` and all others have ended.
     fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault>;
 }
@@ -117,13 +120,15 @@ where
     };
     // SAFETY: as in `trampoline`; `leaves` looks at cells alone and cannot panic.
     unsafe {
-        let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
+        // The light one is the fastest to read.
+        let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(3)).cast::<H>();
         if !host.leaves(State::new(l), why) {
             trampoline::<H, F>(l)
         } else if QUIET {
             ffi::lua_yield(l, 0)
         } else {
-            compat::yield_then(l, 0, after_yield::<H>, after_yield_plain::<H>)
+            let context = (&raw const *host).expose_provenance().cast_signed();
+            compat::yield_then(l, 0, context, after_yield::<H>, after_yield_plain::<H>)
         }
     }
 }
@@ -132,11 +137,15 @@ where
 ///
 /// # Safety
 /// As `after_park`.
-unsafe extern "C-unwind" fn after_yield<H: Host>(l: *mut lua_State, _: c_int, _: isize) -> c_int {
-    // SAFETY: as in `after_park`.
+unsafe extern "C-unwind" fn after_yield<H: Host>(
+    l: *mut lua_State,
+    _: c_int,
+    context: isize,
+) -> c_int {
+    // SAFETY: as in `after_park`; the context is the address of the host, as `leave` has given it.
     unsafe {
-        if ffi::lua_gettop(l) > 0 && is_alarm(l, -1) {
-            let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
+        let host = &*std::ptr::with_exposed_provenance::<H>(context.cast_unsigned());
+        if host.takes_alarm() && ffi::lua_gettop(l) > 0 && is_alarm(l, -1) {
             raise_alarm(l, host.library());
         }
     }
@@ -149,7 +158,10 @@ unsafe extern "C-unwind" fn after_yield<H: Host>(l: *mut lua_State, _: c_int, _:
 /// As `after_park`.
 unsafe extern "C-unwind" fn after_yield_plain<H: Host>(l: *mut lua_State) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { after_yield::<H>(l, 0, 0) }
+    unsafe {
+        let host = ffi::lua_touserdata(l, ffi::lua_upvalueindex(1));
+        after_yield::<H>(l, 0, host.expose_provenance().cast_signed())
+    }
 }
 
 /// Calls the Rust function, and performs what it answers.
@@ -164,10 +176,10 @@ where
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
     // SAFETY: upvalue 1 is the userdata in which `library::open` put an `H`, which stays valid until Lua frees the
-    // userdata's memory, after the last finalizer. `F` has no size, so a value of it can be had from nothing.
+    // userdata's memory, after the last finalizer; upvalue 3 is its address. `F` has no size, so a value of it can be had from nothing.
     let (host, body) = unsafe {
         (
-            &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>(),
+            &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(3)).cast::<H>(),
             std::mem::zeroed::<F>(),
         )
     };
@@ -319,6 +331,7 @@ unsafe fn park<H: Host>(l: *mut lua_State) -> c_int {
         compat::yield_then(
             l,
             ffi::lua_gettop(l),
+            0,
             after_park::<H>,
             after_park_plain::<H>,
         )
@@ -366,6 +379,8 @@ unsafe fn is_alarm(l: *mut lua_State, index: c_int) -> bool {
 ///
 /// # Safety
 /// As `raise_top`.
+#[cold]
+#[inline(never)]
 unsafe fn raise_alarm(l: *mut lua_State, library: &Library) -> ! {
     // SAFETY: the caller's promise.
     unsafe {

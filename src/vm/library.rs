@@ -265,7 +265,7 @@ impl Function {
     }
 }
 
-/// Sets functions, each with the host and its own description as upvalues, in the table on top. `[-0, +0, m]`
+/// Sets functions, each with the host, its own description and the host's address as upvalues, in the table on top. `[-0, +0, m]`
 ///
 /// # Safety
 /// As `Library::open`; a table is on top, the host at the absolute index `host`.
@@ -299,7 +299,8 @@ unsafe fn push_function(l: *mut lua_State, host: c_int, function: &'static Funct
     unsafe {
         ffi::lua_pushvalue(l, host);
         ffi::lua_pushlightuserdata(l, (&raw const *function).cast_mut().cast());
-        ffi::lua_pushcclosure(l, function.entry, 2);
+        ffi::lua_pushlightuserdata(l, ffi::lua_touserdata(l, host));
+        ffi::lua_pushcclosure(l, function.entry, 3);
     }
 }
 
