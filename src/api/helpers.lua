@@ -133,4 +133,10 @@ local function endow(task)
   natives.endow(task)
 end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, Cancelled
+-- Tells the objects of coev.mutex and its friends of the end of a task (`what` is 0; 1: it is only dropped), or asks
+-- them what it waits for (2).
+local function attend(slot, what)
+  if natives.attend then return natives.attend(slot, what) end
+end
+
+return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, Cancelled

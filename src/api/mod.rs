@@ -3,6 +3,7 @@
 mod natives;
 mod scheduler;
 mod socket;
+mod sync;
 mod task;
 
 use crate::runtime::Runtime;
@@ -47,7 +48,18 @@ pub(crate) static PARTS: Parts = Parts {
     functions: scheduler::FUNCTIONS,
     task: task::CLASS,
     classes: socket::CLASSES,
-    modules: &[socket::MODULE, SUPERVISOR],
+    modules: &[
+        socket::MODULE,
+        SUPERVISOR,
+        sync::MUTEX,
+        sync::SEMAPHORE,
+        sync::RWLOCK,
+        sync::CONDITION,
+        sync::EVENT,
+        sync::WAITGROUP,
+        sync::BARRIER,
+        sync::CHANNEL,
+    ],
     natives: natives::FUNCTIONS,
     helpers: Source {
         name: c"=coev",
@@ -62,6 +74,8 @@ pub(crate) static PARTS: Parts = Parts {
             name: c"=coev.coroutine",
             text: include_str!("coroutine.lua"),
         },
+        sync::WAITERS,
+        sync::SELECT,
     ],
 };
 

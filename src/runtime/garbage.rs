@@ -6,7 +6,7 @@
 use super::operation::Operation;
 use super::{Phase, Runtime, TaskId};
 use crate::error::Fault;
-use crate::vm::{ErrorAt, State};
+use crate::vm::{Attend, ErrorAt, State};
 
 impl Runtime {
     /// Notes a task that has been parked on something of this universe, with nothing else to wake it.
@@ -115,7 +115,9 @@ impl Runtime {
             drop(core);
             self.drop_wait(task);
             let name = Runtime::name_of(task);
+            self.attend(state, task, Attend::Dropped);
             if !weak {
+                self.attend(state, task, Attend::Ended);
                 // Whoever joins it is garbage, too: else the handle would have been reachable.
                 state.release(&self.library, name);
                 self.core.borrow_mut().tasks.remove(task);

@@ -83,7 +83,7 @@ impl Runtime {
             if self.core.borrow().queue.is_empty() {
                 match self.patience(goal) {
                     Some(until) => self.look_outside(state, Some(until))?,
-                    None if collected => return Err(Fault::misuse(self.deadlock())),
+                    None if collected => return Err(Fault::misuse(self.deadlock(state))),
                     None => {
                         collected = true;
                         self.collect(state)?;
@@ -251,7 +251,8 @@ impl Runtime {
         if scopes.is_some_and(|scopes| scopes.verdict(looked).is_some()) {
             return None;
         }
-        self.scoped.set(scopes.is_some_and(|scopes| !scopes.is_idle()));
+        self.scoped
+            .set(scopes.is_some_and(|scopes| !scopes.is_idle()));
         Some(std::mem::take(&mut record.body.kept))
     }
 
@@ -370,7 +371,7 @@ impl Runtime {
     }
 
     /// The report of a deadlock: who waits, for what and where.
-    fn deadlock(&self) -> String {
+    fn deadlock(&self, state: State) -> String {
         let core = self.core.borrow();
         let parked = core
             .tasks
@@ -390,7 +391,7 @@ impl Runtime {
                 report,
                 "\n  {}: {}{place}",
                 self.label(task),
-                self.waits_for(task)
+                self.waits_for(state, task)
             );
         }
         report

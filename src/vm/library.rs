@@ -134,6 +134,8 @@ pub(super) struct Helpers {
     pub(super) guard: c_int,
     /// The Lua function that gives a new task what it has from the start.
     pub(super) endow: c_int,
+    /// The Lua function that knows what a task holds and waits for.
+    pub(super) attend: c_int,
 }
 
 /// Room for the metatables of classes.
@@ -173,13 +175,13 @@ impl Library {
             add_functions(l, host, library.helpers.guard, parts.natives);
             ffi::lua_createtable(l, 0, 64); // host natives coev
             add_functions(l, host, library.helpers.guard, parts.functions);
-            for module in parts.modules {
-                add_module(l, host, library.helpers.guard, host + 1, module);
-            }
             for source in parts.sources {
                 ffi::lua_pushvalue(l, -1); // host natives coev coev
                 ffi::lua_pushvalue(l, -3); // host natives coev coev natives
                 call_source(l, *source, 2, 0); // host natives coev
+            }
+            for module in parts.modules {
+                add_module(l, host, library.helpers.guard, host + 1, module);
             }
             ffi::lua_remove(l, -2); // host coev
 
@@ -283,16 +285,17 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers ten values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers eleven values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, entry::alarm_mark());
             ffi::lua_pushlightuserdata(l, entry::pass_mark());
-            call_source(l, source, 3, 10);
+            call_source(l, source, 3, 11);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 10].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 11].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                attend,
                 endow,
                 next_error,
                 epilogue,
@@ -313,6 +316,7 @@ impl Helpers {
                 idle,
                 guard,
                 endow,
+                attend,
             };
             (helpers, cancelled)
         }
