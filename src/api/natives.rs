@@ -3,7 +3,9 @@
 use super::function;
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
-use crate::vm::{Function, Outcome, Outward, Reply, Stack, Value, entry_here, entry_leaving};
+use crate::vm::{
+    Function, Outcome, Outward, Reply, Stack, Value, entry_here, entry_leaving, entry_wake,
+};
 
 /// The functions.
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -45,6 +47,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     },
     function!(c"wait_for", wait_for),
     function!(c"wait_in_place", wait_in_place),
+    Function {
+        entry: entry_wake::<Runtime>(),
+        ..function!(c"wake", peek)
+    },
     function!(c"weaken", weaken),
 ];
 

@@ -3,6 +3,7 @@
 //! A task that is woken soon after it was parked never pays for the change: the loop looks through the parked ones
 //! when it has nothing else to do, or when they have become many.
 
+use super::core::Core;
 use super::operation::Operation;
 use super::{Phase, Runtime, TaskId};
 use crate::error::Fault;
@@ -23,7 +24,14 @@ impl Runtime {
         } else {
             core.inward_before
         };
-        let candidates: Vec<TaskId> = core.inward.drain(..old).collect();
+        // Most have been woken: where all have, no list of them is made.
+        let Core { inward, tasks, .. } = &mut *core;
+        let parked = |task: &TaskId| {
+            tasks
+                .get(*task)
+                .is_some_and(|record| record.phase.is_waiting())
+        };
+        let candidates: Vec<TaskId> = inward.drain(..old).filter(parked).collect();
         core.inward_before = core.inward.len();
         drop(core);
         for task in candidates {

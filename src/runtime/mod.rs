@@ -405,6 +405,14 @@ impl Host for Runtime {
             .map_or(0, |task| i64::from(task.index()) + 1)
     }
 
+    fn wake_at(&self, key: i64) -> bool {
+        let Ok(index) = u32::try_from(key - 1) else {
+            return false;
+        };
+        let task = self.core.borrow().tasks.at(index);
+        task.is_some_and(|task| self.resume(task))
+    }
+
     fn endows_tasks(&self) -> bool {
         self.endows_tasks.get()
     }

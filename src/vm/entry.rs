@@ -30,6 +30,8 @@ pub(crate) trait Host: Sized + 'static {
     fn endows_tasks(&self) -> bool;
     /// The key of what Lua keeps for the running task; 0 outside of tasks.
     fn here(&self) -> i64;
+    /// Ends the suspension of the task with that key; answers whether there was one.
+    fn wake_at(&self, key: i64) -> bool;
     /// The handle of the task `id`, whose end matters, has been collected.
     fn dropped(&self, id: u64);
     /// Tasks that were held by what they wait for have been woken: the registry must hold them before Lua goes on.

@@ -162,13 +162,14 @@ function Channel.receive(object, timeout)
     end
     return value
   end
-  local ok, value = try_receive(self)
-  if ok then return value end
+  if count > 0 or self.senders.first then
+    local ok, value = try_receive(self)
+    if ok then return value end
+  end
   if self.closed then return nil, "closed" end
   if timeout and timeout <= 0 then return nil, "timeout" end
   if self.watchers then notify(self) end
-  local outcome
-  outcome, value = await(self.receivers, timeout)
+  local outcome, value = await(self.receivers, timeout)
   if outcome == true then return value end
   return nil, outcome or "timeout"
 end
@@ -265,13 +266,16 @@ class.case = {
   try = function(object, what, value)
     local self = object.state
     if what == "receive" then
-      local ok
-      ok, value = try_receive(self)
-      if ok then return true, value end
-    elseif try_send(self, value) then
-      return true, true
+      if self.count > 0 or self.senders.first then
+        local ok
+        ok, value = try_receive(self)
+        if ok then return true, value end
+      end
+      if self.closed then return true, nil, "closed" end
+    elseif what == "send" and value ~= nil then
+      if try_send(self, value) then return true, true end
+      if self.closed then return true, nil, "closed" end
     end
-    if self.closed then return true, nil, "closed" end
   end,
   list = function(object, what, value)
     local self = object.state

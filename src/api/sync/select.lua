@@ -6,7 +6,7 @@
 local coev, natives = ...
 local error, getmetatable, setmetatable, type = error, getmetatable, setmetatable, type
 local concat = table.concat
-local waiters, here, wake, enrol, current = natives.waiters, natives.here, natives.resume, natives.enrol, natives.current
+local waiters, here, wake, enrol, current = natives.waiters, natives.here, natives.wake, natives.enrol, natives.current
 local wait, wait_for, spawn = natives.wait, natives.wait_for, coev.spawn
 local enlist, unlink, abandon, new_place = waiters.enlist, waiters.unlink, waiters.abandon, waiters.new_place
 local places, describe = waiters.places, waiters.describe
@@ -40,7 +40,7 @@ end
 
 -- Something else than a list has told that it is ready.
 function Choice.fire(choice, index)
-  if not choice.outcome and choice.list and (wake(choice.task) or choice.early) then
+  if not choice.outcome and choice.list and (wake(choice.slot) or choice.early) then
     Choice.settle(choice, choice[index])
   end
 end
@@ -70,17 +70,17 @@ function Choice.abandon(choice)
   if served and served.list then abandon(served) end
 end
 
-local function new_choice(task)
-  return setmetatable({ task = task, list = false, outcome = false, early = false, count = 0 }, Choice)
+local function new_choice(slot, task)
+  return setmetatable({ slot = slot, task = task, list = false, outcome = false, early = false, count = 0 }, Choice)
 end
 
 -- The choice of the running task, with a place for each of `count` cases.
 local function choice_of(slot, count)
   local choice = choices[slot]
   if slot == 0 then
-    choice = new_choice()
+    choice = new_choice(0)
   elseif not choice or choice.task ~= current() then
-    choice = new_choice(current())
+    choice = new_choice(slot, current())
     choices[slot] = choice
     enrol()
   end
@@ -133,20 +133,32 @@ local function bad_case(index, problem)
   error(("bad argument #1 to 'select' (case %d: %s)"):format(index, problem), 4)
 end
 
--- How a case is tried and waited for: the table of its class, and whether that is one of lists.
-local function kind_of(case, index)
-  if type(case) ~= "table" then bad_case(index, "table expected, got " .. type(case)) end
-  local what = case[1]
+-- What each object has for select, by object: saves three calls a case.
+local known = setmetatable({}, { __mode = "k" })
+
+-- How a case is tried and waited for: what its class has for select, or its readiness.
+local function kind_of(what, index)
   local class = getmetatable(what)
-  local kind = type(class) == "table" and class.case
-  if kind then
+  local kind = type(class) == "table" and class.case or what ~= nil and natives.readiness_of(what)
+  if not kind or type(class) == "table" and class.kind and not class.case then
+    bad_case(index, "nothing that one can wait for in a select")
+  end
+  known[what] = kind
+  return kind
+end
+
+-- What the cases have for select; raises for what cannot be waited for.
+local function kinds_of(cases)
+  local kinds = {}
+  for index = 1, #cases do
+    local case = cases[index]
+    local what = case[1]
+    local kind = known[what] or kind_of(what, index)
     local problem = kind.check and kind.check(what, case[2], case[3])
     if problem then bad_case(index, problem) end
-    return kind
+    kinds[index] = kind
   end
-  local readiness = what ~= nil and natives.readiness_of(what)
-  if not readiness or class.kind then bad_case(index, "nothing that one can wait for in a select") end
-  return readiness
+  return kinds
 end
 
 -- Waits for any of the cases, from the place `choice` in all their lists. Answers the index of the one that has taken
@@ -176,7 +188,7 @@ end
 local function line_up(choice, cases, kinds, slot)
   for index = 1, choice.count do
     local case, kind, place = cases[index], kinds[index], choice[index]
-    place.index, place.task, place.early = index, choice.task, choice.early
+    place.index, place.slot, place.task, place.early = index, choice.slot, choice.task, choice.early
     if kind.list then
       local list, payload = kind.list(case[1], case[2], case[3], slot)
       place.payload = payload
@@ -194,7 +206,8 @@ local function line_up(choice, cases, kinds, slot)
 end
 
 -- Waits until one of the cases takes effect.
-local function wait_for_case(cases, kinds, slot, timeout)
+local function wait_for_case(cases, slot, timeout)
+  local kinds = kinds_of(cases)
   while true do
     local choice = choice_of(slot, #cases)
     if slot == 0 then
@@ -239,15 +252,13 @@ function coev.select(cases)
   if count == 0 and timeout == nil and not cases.default then
     error("bad argument #1 to 'select' (no cases, and neither a timeout nor a default)", 2)
   end
-  local kinds = {}
-  for index = 1, count do
-    kinds[index] = kind_of(cases[index], index)
-  end
   last = last + 1
   for offset = 1, count do
     local index = (last + offset) % count + 1
-    local case, kind = cases[index], kinds[index]
+    local case = cases[index]
+    if type(case) ~= "table" then bad_case(index, "table expected, got " .. type(case)) end
     local what = case[1]
+    local kind = known[what] or kind_of(what, index)
     if kind.try then
       local done, a, b = kind.try(what, case[2], case[3], slot)
       if done then return index, a, b end
@@ -258,5 +269,5 @@ function coev.select(cases)
   end
   if cases.default then return nil, "default" end
   if timeout and timeout <= 0 then return nil, "timeout" end
-  return wait_for_case(cases, kinds, slot, timeout)
+  return wait_for_case(cases, slot, timeout)
 end

@@ -1,8 +1,8 @@
 -- Who waits, in the order they came: the one list under mutex, channel and all their friends. Called with coev's table
 -- and the natives.
 --
--- A *place* stands for a task in a list: { task, list, linked, before, after, outcome, value, payload, mode }. The one
--- who wakes a task takes its place out of the list and notes in it what it is given (`outcome`, `value`); so what is
+-- A *place* stands for a task in a list: { slot, task, list, linked, before, after, outcome, value, payload, mode }. A
+-- task leaves its list before it ends, so its slot names it, and `task` only holds it. The one who wakes a task takes its place out of the list and notes in it what it is given (`outcome`, `value`); so what is
 -- handed over cannot be taken by anybody else before the task has its turn. How a wait can end:
 --
 --   served      `await` answers the outcome and the value
@@ -19,7 +19,7 @@ local coev, natives = ...
 local error, getmetatable, pairs, setmetatable, tostring, type = error, getmetatable, pairs, setmetatable, tostring, type
 local stock_pcall, floor, huge = pcall, math.floor, math.huge
 local concat, select, next = table.concat, select, next
-local here, enrol, wake = natives.here, natives.enrol, natives.resume
+local here, enrol, wake = natives.here, natives.enrol, natives.wake
 local wait, wait_for, wait_in_place = natives.wait, natives.wait_for, natives.wait_in_place
 local alarm, current, spawn, task_methods = natives.alarm, natives.current, coev.spawn, natives.task_methods
 local await_end, cancel, resume_suspended = task_methods.await, task_methods.cancel, task_methods.resume
@@ -177,7 +177,7 @@ local function serve_first(list, outcome, value)
     list.last = false
   end
   place.linked, place.after = false, false
-  if not wake(place.task) and not place.early then return false end
+  if not wake(place.slot) and not place.early then return false end
   place.outcome, place.value = outcome, value
   if place.choice then place.choice:settle(place) end
   return place
@@ -221,15 +221,15 @@ waiters.abandon = abandon
 -- Waits --------------------------------------------------------------------
 
 -- A place, which knows neither its task nor its list yet.
-local function new_place(task)
-  return { task = task, list = false, linked = false, before = false, after = false, outcome = false, early = false,
+local function new_place(slot, task)
+  return { slot = slot, task = task, list = false, linked = false, before = false, after = false, outcome = false, early = false,
     choice = false, abandon = abandon }
 end
 waiters.new_place = new_place
 
 -- The running task's place, made now.
 local function make_place(slot)
-  local place = new_place(current())
+  local place = new_place(slot, current())
   places[slot] = place
   enrol()
   return place
@@ -266,7 +266,10 @@ end
 -- The function of the task that waits in the place of the main chunk.
 local function stand_in(entry, timeout)
   local slot = here()
-  entry.early = false
+  entry.early, entry.slot = false, slot
+  for i = 1, entry.count or 0 do
+    entry[i].slot = slot
+  end
   places[slot] = entry
   enrol()
   while not entry.outcome do
@@ -299,7 +302,7 @@ end
 
 -- Makes the task that shall wait for the main chunk.
 local function hire(entry, timeout)
-  entry.early = true
+  entry.early, entry.slot = true, 0
   entry.task = spawn(stand_in, entry, timeout)
 end
 waiters.hire, waiters.wait_outside, waiters.wait_on = hire, wait_outside, wait_on
