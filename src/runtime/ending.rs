@@ -181,7 +181,6 @@ impl Runtime {
         co: Coroutine,
         error: ErrorAt,
     ) -> Result<(), Fault> {
-        self.attend(state, task, Attend::Ended);
         let mut core = self.core.borrow_mut();
         let rarities = core.record(task).rarities.as_ref();
         let cancelled = rarities.is_some_and(|rarities| rarities.scopes.is_cancelled());
@@ -190,6 +189,8 @@ impl Runtime {
         drop(core);
         self.tighten_joiners(state, task);
         let ended = state.fail(&self.library, co, Runtime::name_of(task), error, cancelled);
+        // Its variables have been closed by now, and have given back what they guarded.
+        self.attend(state, task, Attend::Ended);
 
         let interrupted = state.is_interruption();
         let is_main = self.main.get() == Some(task);

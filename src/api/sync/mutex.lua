@@ -1,5 +1,5 @@
 -- coev.mutex: one task at a time. Called with the module's table, coev's, and the natives.
-local mutex, coev, natives = ...
+local mutex, _, natives = ...
 local error, getmetatable, setmetatable = error, getmetatable, setmetatable
 local waiters, here, enrol, pcall = natives.waiters, natives.here, natives.enrol, natives.pcall
 local await, serve, notify = waiters.await, waiters.serve, waiters.notify
@@ -182,7 +182,8 @@ end
 Mutex.enter, Mutex.leave = Mutex.lock, Mutex.unlock
 
 function class.__tostring(self)
-  local owner, state = self.holder, nil
+  local owner = self.holder
+  local state
   if owner == false then
     state = "free"
   elseif owner == DESERTED then

@@ -188,7 +188,8 @@ end
 local function line_up(choice, cases, kinds, slot)
   for index = 1, choice.count do
     local case, kind, place = cases[index], kinds[index], choice[index]
-    place.index, place.slot, place.task, place.early = index, choice.slot, choice.task, choice.early
+    place.index, place.early = index, choice.early
+    place.slot, place.task = choice.slot, choice.task
     if kind.list then
       local list, payload = kind.list(case[1], case[2], case[3], slot)
       place.payload = payload
@@ -243,7 +244,8 @@ local last = 0
 
 function coev.select(cases)
   if type(cases) ~= "table" then
-    error(("bad argument #1 to 'select' (table expected, got %s)"):format(cases == nil and "no value" or type(cases)), 2)
+    local got = cases == nil and "no value" or type(cases)
+    error(("bad argument #1 to 'select' (table expected, got %s)"):format(got), 2)
   end
   local count, timeout, slot = #cases, cases.timeout, here()
   if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then

@@ -2,8 +2,9 @@
 -- and the natives.
 --
 -- A *place* stands for a task in a list: { slot, task, list, linked, before, after, outcome, value, payload, mode }. A
--- task leaves its list before it ends, so its slot names it, and `task` only holds it. The one who wakes a task takes its place out of the list and notes in it what it is given (`outcome`, `value`); so what is
--- handed over cannot be taken by anybody else before the task has its turn. How a wait can end:
+-- task leaves its list before it ends, so its slot names it, and `task` only holds it. The one who wakes a task takes
+-- its place out of the list and notes in it what it is given (`outcome`, `value`); so what is handed over cannot be
+-- taken by anybody else before the task has its turn. How a wait can end:
 --
 --   served      `await` answers the outcome and the value
 --   timed out   it answers nil; who has been served by then is served all the same
@@ -16,7 +17,8 @@
 -- place)` and `left(list, place)`. Lists hold the handles of tasks, and those hold the tasks: an object that nothing
 -- else can reach is garbage together with all who wait for it.
 local coev, natives = ...
-local error, getmetatable, pairs, setmetatable, tostring, type = error, getmetatable, pairs, setmetatable, tostring, type
+local error, getmetatable, pairs, setmetatable = error, getmetatable, pairs, setmetatable
+local tostring, type = tostring, type
 local stock_pcall, floor, huge = pcall, math.floor, math.huge
 local concat, select, next = table.concat, select, next
 local here, enrol, wake = natives.here, natives.enrol, natives.wake
@@ -222,8 +224,8 @@ waiters.abandon = abandon
 
 -- A place, which knows neither its task nor its list yet.
 local function new_place(slot, task)
-  return { slot = slot, task = task, list = false, linked = false, before = false, after = false, outcome = false, early = false,
-    choice = false, abandon = abandon }
+  return { slot = slot, task = task, list = false, linked = false, before = false, after = false, outcome = false,
+    early = false, choice = false, abandon = abandon }
 end
 waiters.new_place = new_place
 
