@@ -1,9 +1,9 @@
 -- coev.mutex: one task at a time. Called with the module's table, coev's, and the natives.
 local mutex, _, natives = ...
 local error, getmetatable, setmetatable = error, getmetatable, setmetatable
-local waiters, here, enrol, pcall = natives.waiters, natives.here, natives.enrol, natives.pcall
+local waiters, here, pcall = natives.waiters, natives.here, natives.pcall
 local await, serve, notify = waiters.await, waiters.serve, waiters.notify
-local holds, hold, unhold = waiters.holds, waiters.hold, waiters.unhold
+local holds, make_holds, hold, unhold = waiters.holds, waiters.make_holds, waiters.hold, waiters.unhold
 
 -- The owner of a mutex that is free because its owner has ended; false is plainly free, 0 the main chunk.
 local DESERTED = -1
@@ -79,16 +79,8 @@ end
 function Mutex.lock(self, timeout)
   local slot = here()
   if self.holder == false and timeout == nil then
-    self.holder = slot
-    if slot ~= 0 then
-      local below = holds[slot]
-      if below == nil then
-        enrol()
-        below = false
-      end
-      self.below = below
-      holds[slot] = self
-    end
+    self.holder = slot;
+    (holds[slot] or make_holds(slot))[self] = true
     return true
   end
   return lock_late(self, slot, timeout, "lock")
@@ -112,13 +104,7 @@ end
 function Mutex.unlock(self)
   local slot = here()
   if self.holder ~= slot then refuse(self, "unlock") end
-  if slot ~= 0 then
-    if holds[slot] == self then
-      holds[slot] = self.below
-    else
-      unhold(slot, self)
-    end
-  end
+  holds[slot][self] = nil
   if self.first then
     hand_over(self, true)
     return
@@ -216,5 +202,5 @@ class.case = {
 }
 
 function mutex.new()
-  return setmetatable({ holder = false, below = false, first = false, last = false, watchers = false }, class)
+  return setmetatable({ holder = false, first = false, last = false, watchers = false }, class)
 end

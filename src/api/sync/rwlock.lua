@@ -8,9 +8,6 @@ local await, serve_first, notify = waiters.await, waiters.serve_first, waiters.n
 local Rwlock = {}
 local class = { __index = Rwlock, __name = "coev.rwlock", kind = "rwlock" }
 
--- What a task holds of a lock: { lock, below }, so that its end lets go of it.
-local held_class = {}
-
 function class.verb(place)
   return place.mode .. " lock of rwlock " .. waiters.address(place.list)
 end
@@ -66,18 +63,9 @@ function class.left(self)
   settle(self)
 end
 
-function held_class.desert(held, slot)
-  local self = held.lock
+function class.desert(self, slot)
   if self.writer == slot then self.deserted = true end
-  self.held[slot] = nil
   let_go(self, slot)
-end
-
--- Notes for its end that the task has it.
-local function keep(self, slot)
-  local held = setmetatable({ lock = self, below = false }, held_class)
-  self.held[slot] = held
-  waiters.hold(slot, held)
 end
 
 local function lock(self, timeout, mode)
@@ -98,7 +86,7 @@ local function lock(self, timeout, mode)
     outcome = await(self, timeout, slot, mode)
     if not outcome then return nil, "timeout" end
   end
-  keep(self, slot)
+  waiters.hold(slot, self)
   if outcome == "abandoned" then return true, outcome end
   return true
 end
@@ -114,10 +102,10 @@ end
 function Rwlock.unlock(self)
   bad_self(self, "unlock")
   local slot = here()
-  local held = self.held[slot]
-  if not held then error("'unlock': the caller has not locked the rwlock", 2) end
-  self.held[slot] = nil
-  waiters.unhold(slot, held)
+  if self.writer ~= slot and not self.readers[slot] then
+    error("'unlock': the caller has not locked the rwlock", 2)
+  end
+  waiters.unhold(slot, self)
   let_go(self, slot)
 end
 
@@ -157,7 +145,6 @@ function rwlock.new()
   return setmetatable({
     readers = {}, -- the keys of the tasks that read
     writer = nil, -- the key of the one that writes
-    held = {}, -- what each of them holds, by key
     deserted = nil, -- has a writer ended without unlocking, and no task been told yet?
     first = false, last = false, watchers = false,
   }, class)

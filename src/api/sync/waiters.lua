@@ -33,9 +33,11 @@ natives.waiters = waiters
 -- lists at once (select) stands here, too: it has a `list`, an `outcome` and `abandon` like a place.
 local places = setmetatable({}, { __mode = "v" })
 
--- The last of what each task holds, under its key: those before it are found by `below`. False: nothing, but the end
--- of the task will be told. While a task lives it holds its locks, so that a deadlock is reported and not collected.
+-- What each task holds, under its key: a weak set, so that a lock that nothing else can reach does not live on for it.
+-- Its end lets go of all that.
 local holds = {}
+-- Sets that are empty, for the next task.
+local spare = {}
 waiters.holds, waiters.places = holds, places
 
 -- Arguments ----------------------------------------------------------------
@@ -371,31 +373,28 @@ end
 
 -- Locks --------------------------------------------------------------------
 
--- Notes that the task holds something: a table with `below`, whose metatable has `desert(held, slot)` for the end of
--- the task.
-function waiters.hold(slot, held)
-  if slot == 0 then return end
-  local below = holds[slot]
-  if below == nil then
-    enrol()
-    below = false
+-- Makes the set of what a task holds. The metatables of these have `desert(held, slot)` for the end of the task.
+function waiters.make_holds(slot)
+  local own = spare[#spare]
+  if own then
+    spare[#spare] = nil
+  else
+    own = setmetatable({}, { __mode = "k" })
   end
-  held.below = below
-  holds[slot] = held
+  holds[slot] = own
+  if slot ~= 0 then enrol() end
+  return own
+end
+
+-- Notes that the task holds something.
+function waiters.hold(slot, held)
+  (holds[slot] or waiters.make_holds(slot))[held] = true
 end
 
 -- Notes that it holds it no more.
 function waiters.unhold(slot, held)
-  if slot == 0 then return end
-  local top = holds[slot]
-  if top == held then
-    holds[slot] = held.below
-    return
-  end
-  while top and top.below ~= held do
-    top = top.below
-  end
-  if top then top.below = held.below end
+  local own = holds[slot]
+  if own then own[held] = nil end
 end
 
 -- The life of tasks --------------------------------------------------------
@@ -410,13 +409,16 @@ function natives.attend(slot, what)
   if entry and entry.list then entry:abandon() end
   if what ~= 0 then return end
   places[slot] = nil
-  local held = holds[slot]
+  local own = holds[slot]
+  if not own then return end
   holds[slot] = nil
+  local held = next(own)
   while held do
-    local below = held.below
+    own[held] = nil
     getmetatable(held).desert(held, slot)
-    held = below
+    held = next(own)
   end
+  spare[#spare + 1] = own
 end
 
 -- Who waits in a list is not suspended by coev.suspend: nobody but the list may resume it.
