@@ -41,7 +41,6 @@ unsafe extern "C-unwind" fn push_woken<H: Host>(l: *mut lua_State) -> c_int {
     unsafe {
         let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
         let key = ffi::lua_tointegerx(l, 1, std::ptr::null_mut());
-        #[expect(clippy::unnecessary_cast, reason = "it is smaller on some Luas")]
         let woken = catch_unwind(AssertUnwindSafe(|| host.wake_at(key as i64)));
         if host.has_woken_loose() {
             host.tighten(State::new(l));

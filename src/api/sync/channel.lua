@@ -12,7 +12,7 @@ local await, serve, serve_all = waiters.await, waiters.serve, waiters.serve_all
 local serve_first, notify = waiters.serve_first, waiters.notify
 
 local Channel = {}
-local class = { __index = Channel, __name = "coev.channel", kind = "channel" }
+local class = { __index = Channel, methods = Channel, __name = "coev.channel", kind = "channel" }
 
 local function bad_self(self, name)
   waiters.bad_self(self, "channel", name)
