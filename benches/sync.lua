@@ -85,6 +85,7 @@ function kinds.hand_over()
     local mutex = coev.mutex.new()
     local function loop()
       mutex:lock()
+      coev.yield()
       for _ = 1, count do
         mutex:unlock()
         mutex:lock()

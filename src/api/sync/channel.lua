@@ -133,7 +133,7 @@ function Channel.send(object, value, timeout)
       if self.watchers then notify(self) end
       return true
     end
-  elseif try_send(self, value) then
+  elseif serve(self.receivers, true, value) or try_send(self, value) then
     return true
   end
   if self.closed then return nil, "closed" end
@@ -144,7 +144,7 @@ function Channel.send(object, value, timeout)
   return nil, outcome or "timeout"
 end
 
-function Channel.receive(object, timeout)
+local function receive(object, timeout)
   local self = object.state
   if self == nil then bad_self(object, "receive") end
   if timeout ~= nil then waiters.check_timeout(timeout, 1, "receive") end
@@ -173,6 +173,8 @@ function Channel.receive(object, timeout)
   if outcome == true then return value end
   return nil, outcome or "timeout"
 end
+
+Channel.receive = receive
 
 function Channel.try_send(object, value)
   local self = object.state
@@ -205,7 +207,17 @@ end
 
 -- One step of the loop over a channel.
 local function next_value(object)
-  return (object:receive())
+  local self = object.state
+  local count = self.count
+  if count > 1 and not self.senders.first and not self.watchers then
+    -- As `receive`, for the most frequent case.
+    local head, items = self.head, self.items
+    local value = items[head]
+    items[head] = nil
+    self.count, self.head = count - 1, head == self.wrap and 1 or head + 1
+    return value
+  end
+  return (receive(object))
 end
 
 function Channel.iter(object)

@@ -37,9 +37,9 @@ end
 
 -- Locks a mutex that is not plainly free, for the owner `slot`.
 local function lock_late(self, slot, timeout, name)
-  bad_self(self, name)
-  waiters.check_timeout(timeout, 1, name)
   local owner = self.holder
+  if owner == nil then bad_self(self, name) end
+  if timeout ~= nil then waiters.check_timeout(timeout, 1, name) end
   if owner == slot then
     error(("'%s': the mutex is locked by this very task already, which would wait for itself"):format(name), 3)
   end

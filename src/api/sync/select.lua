@@ -56,7 +56,7 @@ local function leave(choice)
     elseif place ~= served and place.list then
       local list, left = place.list, getmetatable(place.list).left
       if place.linked then unlink(place) end
-      place.list, place.outcome, place.value, place.payload = false, false, nil, nil
+      place.list, place.outcome, place.value, place.payload = false, false, false, false
       if left then left(list, place) end
     end
   end
@@ -230,7 +230,7 @@ local function wait_for_case(cases, slot, timeout)
     local case, kind = cases[index], kinds[index]
     if kind.list then
       local outcome, value = served.outcome, served.value
-      served.list, served.outcome, served.value, served.payload = false, false, nil, nil
+      served.list, served.outcome, served.value, served.payload = false, false, false, false
       return index, kind.result(case[1], outcome, value, slot, case[2])
     end
     local ready = kind.ready(case[1], case[2])

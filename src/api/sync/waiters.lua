@@ -190,6 +190,22 @@ waiters.serve_first = serve_first
 
 -- Serves the first whose task takes it; answers its place, or nothing.
 local function serve(list, outcome, value)
+  local first = list.first
+  if first and not first.choice and not first.early then
+    -- As `serve_first`, for the most frequent case.
+    local after = first.after
+    list.first = after
+    if after then
+      after.before, first.after = false, false
+    else
+      list.last = false
+    end
+    first.linked = false
+    if wake(first.slot) then
+      first.outcome, first.value = outcome, value
+      return first
+    end
+  end
   while list.first do
     local place = serve_first(list, outcome, value)
     if place then return place end
@@ -218,7 +234,7 @@ local function abandon(place)
   elseif linked and class.left then
     class.left(list, place)
   end
-  place.value, place.payload = nil, nil
+  place.value, place.payload = false, false
 end
 waiters.abandon = abandon
 
@@ -227,7 +243,7 @@ waiters.abandon = abandon
 -- A place, which knows neither its task nor its list yet.
 local function new_place(slot, task)
   return { slot = slot, task = task, list = false, linked = false, before = false, after = false, outcome = false,
-    early = false, choice = false, abandon = abandon }
+    value = false, payload = false, mode = false, early = false, choice = false, abandon = abandon }
 end
 waiters.new_place = new_place
 
@@ -314,7 +330,7 @@ waiters.hire, waiters.wait_outside, waiters.wait_on = hire, wait_outside, wait_o
 -- Takes from a place what it was given.
 local function take(place)
   local outcome, value = place.outcome, place.value
-  place.list, place.outcome, place.value, place.payload = false, false, nil, nil
+  place.list, place.outcome, place.value, place.payload = false, false, false, false
   return outcome or nil, value
 end
 
@@ -344,7 +360,9 @@ function waiters.await(list, timeout, payload, mode, quiet)
     -- An earlier wait was cut off: its coroutine was closed under it.
     place:abandon()
   end
-  place.payload, place.mode = payload, mode
+  if payload then
+    place.payload, place.mode = payload, mode
+  end
   local last = list.last
   place.list, place.linked, place.before = list, true, last
   if last then
@@ -362,7 +380,8 @@ function waiters.await(list, timeout, payload, mode, quiet)
   local outcome = place.outcome
   if outcome and sign == nil then
     local value = place.value
-    place.list, place.outcome, place.value, place.payload = false, false, nil, nil
+    place.list, place.outcome, place.value = false, false, false
+    if payload then place.payload = false end
     return outcome, value
   end
   local problem = wait_on(place, sign, timeout)
