@@ -38,6 +38,8 @@ NEEDS = {
     "timed": 'require "coev"',
     "direct": 'assert(require("coev").supervisor)',
     "idle": 'require "coev"',
+    "items_copas": 'require "copas.queue"',
+    "items_cqueues": 'require "cqueues"',
     "switching": 'require "coev"',
 }
 CONNECTIONS = 64
@@ -438,6 +440,32 @@ def bench_supervisor():
             ])
         table(f"supervisor: events to {processes} process{'es' if processes > 1 else ''}",
               ["lua", "kind", "ns/dispatch", "bare/kind", "wiki/kind"], rows)
+
+
+def bench_sync():
+    """ns per lock, hand-over, message and item of coev's mutexes and channels; copas' queue, cqueues' conditions"""
+    # Each: what is measured, what it is compared with, and how much of that it may be, or how often it must fit in.
+    compared = [
+        ("lock", "c_call", 3, False), ("hand_over", "switches", 1.5, False), ("ping_pong", "switches", 1.5, False),
+        ("items_copas", "items", 3, True), ("items_cqueues", "items", 3, True),
+        ("select", "receive", 3, False), ("select_waiting", "receive_waiting", 3, False),
+    ]
+    kinds = sorted({kind for case in compared for kind in case[:2]})
+    cases = {
+        (lua, kind): (lambda lua=lua, kind=kind: call([lua_command(lua), "sync.lua", kind, 1_000_000], lua))
+        for lua in chosen(["5.4", "luajit"])
+        for kind in kinds_of(lua, kinds)
+    }
+    values = interleave(cases)
+    rows = []
+    for lua in dict.fromkeys(lua for lua, _ in values):
+        for above, below, limit, at_least in compared:
+            if (lua, above) in values:
+                rows.append([
+                    lua, f"{above}/{below}", spread(values[lua, above], 0), spread(values[lua, below], 0),
+                    verdict(f"sync {lua} {above}/{below}", ratio(values, (lua, above), (lua, below)), limit, at_least),
+                ])
+    table("sync: locks, channels and select", ["lua", "what", "ns", "ns of the other", "ratio"], rows)
 
 
 def interrupted(command, lua):

@@ -83,6 +83,21 @@ describe("types/coev.lua", function()
     poll:close()
   end)
 
+  it("has the functions and methods of mutexes and their friends", function()
+    local guard = coev.mutex.new():guard()
+    guard:close()
+    assert_same_names(names_of(getmetatable(guard).__index), names.Guard)
+    for kind, object in pairs({
+      Mutex = coev.mutex.new(), Semaphore = coev.semaphore.new(1), Rwlock = coev.rwlock.new(),
+      Condition = coev.condition.new(), Event = coev.event.new(), Waitgroup = coev.waitgroup.new(),
+      Barrier = coev.barrier.new(1), Channel = coev.channel.new(),
+    }) do
+      local class = getmetatable(object)
+      assert_same_names(names_of(class.methods or class.__index), names[kind])
+      assert_same_names(names_of(coev[kind:lower()]), names[kind:lower()])
+    end
+  end)
+
   it("has the functions of coev.socket", function()
     assert_same_names(names_of(coev.socket), names.socket)
   end)

@@ -218,6 +218,93 @@ local timer = {
 -- A connection on which something comes with the wake-up, and a poll that watches it.
 local watched = connection("", "abcd")
 
+-- A lock that another task has until the wake-up.
+local function locked(kind, lock)
+  return {
+    open = function(stage)
+      stage.lock = coev[kind].new()
+      stage.owner = coev.spawn(function()
+        stage.lock[lock](stage.lock)
+        coev.suspend()
+        stage.lock:unlock()
+      end)
+      coev.yield()
+    end,
+    wake = function(stage)
+      assert.is_true(stage.owner:resume())
+    end,
+    kept = function(stage)
+      assert.is_true(stage.lock[lock](stage.lock, 5))
+      stage.lock:unlock()
+    end,
+    shut = function(stage)
+      stage.owner:cancel()
+    end,
+  }
+end
+
+-- Something that many tasks can be woken by at once, and that nobody owns.
+local function signalled(kind, argument, wake, kept)
+  return {
+    open = function(stage)
+      stage.object = coev[kind].new(argument)
+    end,
+    wake = function(stage)
+      wake(stage.object, stage)
+    end,
+    kept = kept and function(stage)
+      kept(stage.object)
+    end,
+  }
+end
+
+local permits = signalled("semaphore", 0, function(semaphore)
+  semaphore:release()
+end, function(semaphore)
+  assert.equal(1, semaphore:count())
+end)
+local signals = signalled("condition", nil, function(condition, stage)
+  stage.up = true
+  condition:signal()
+end)
+local announcement = signalled("event", nil, function(event)
+  event:set("news")
+end, function(event)
+  assert.equal("news", event:wait(0))
+end)
+local work = signalled("waitgroup", 1, function(group)
+  group:done()
+end)
+local meeting = signalled("barrier", 2, function(barrier)
+  coev.spawn(barrier.wait, barrier)
+end)
+
+-- A channel from which somebody else receives, or to which somebody sends, with the wake-up. What it has brought must
+-- not be lost.
+local source = {
+  open = function(stage)
+    stage.channel, stage.other = coev.channel.new(1), coev.channel.new()
+  end,
+  wake = function(stage)
+    assert.is_true(stage.channel:try_send("item"))
+  end,
+  close = function(stage)
+    stage.channel:close()
+  end,
+  kept = function(stage)
+    assert.same({ true, "item" }, { stage.channel:try_receive() })
+  end,
+}
+local drain = {
+  open = function(stage)
+    stage.channel, stage.other = coev.channel.new(), coev.channel.new()
+  end,
+  wake = function(stage)
+    assert.same({ true, "item" }, { stage.channel:try_receive() })
+  end,
+  close = source.close,
+}
+
 -- What a pcall returned, as if it had not been there.
 local function passed_on(ok, ...)
   if not ok then
@@ -304,6 +391,45 @@ local CALLS = {
       return s.near:receive()
     end)()
   end, woken = { "abcd" }, closed = fails_with("closed") },
+  { "lock", locked("mutex", "lock"), function(s) return s.lock:lock() end, woken = { true }, collected = true },
+  { "lock with a timeout", locked("mutex", "lock"), function(s) return s.lock:lock(5) end, woken = { true } },
+  { "with", locked("mutex", "lock"), function(s) return s.lock:with(tostring, 1) end, woken = { "1" } },
+  { "read", locked("rwlock", "write"), function(s) return s.lock:read() end, woken = { true }, collected = true },
+  { "write", locked("rwlock", "read"), function(s) return s.lock:write() end, woken = { true }, collected = true },
+  { "acquire", permits, function(s) return s.object:acquire() end, woken = { true }, collected = true },
+  { "acquire with a timeout", permits, function(s) return s.object:acquire(1, 5) end, woken = { true } },
+  { "wait for a condition", signals, function(s) return s.object:wait() end, woken = { true }, collected = true },
+  { "wait_for of a condition", signals, function(s) return s.object:wait_for(function() return s.up end, 5) end,
+    woken = { true } },
+  { "wait for an event", announcement, function(s) return s.object:wait() end, woken = { "news" }, collected = true },
+  { "wait for a waitgroup", work, function(s) return s.object:wait() end, woken = { true }, collected = true },
+  { "wait at a barrier", meeting, function(s) return s.object:wait() end, woken = { false }, collected = true },
+  { "receive on a channel", source, function(s) return s.channel:receive() end, woken = { "item" },
+    closed = fails_with("closed"), collected = true },
+  { "receive on a channel with a timeout", source, function(s) return s.channel:receive(5) end, woken = { "item" },
+    closed = fails_with("closed") },
+  { "receive on a channel in a coroutine", source, function(s)
+    return coev.coroutine.wrap(function() return s.channel:receive() end)()
+  end, woken = { "item" }, closed = fails_with("closed") },
+  { "receive on a channel in a comparator", source, function(s)
+    local item, err
+    table.sort({ 2, 1 }, function(a, b)
+      if item == nil then item, err = s.channel:receive() end
+      return a < b
+    end)
+    return item, err
+  end, in_place = true, closed = fails_with("closed") },
+  { "send on a channel", drain, function(s) return s.channel:send("item") end, woken = { true },
+    closed = fails_with("closed"), collected = true },
+  { "select that receives", source, function(s)
+    return select(2, coev.select({ { s.other, "receive" }, { s.channel, "receive" } }))
+  end, woken = { "item" }, closed = fails_with("closed"), collected = true },
+  { "select that sends", drain, function(s)
+    return select(2, coev.select({ { s.other, "send", 1 }, { s.channel, "send", "item" }, timeout = 5 }))
+  end, woken = { true }, closed = fails_with("closed") },
+  { "select of a lock", locked("mutex", "lock"), function(s)
+    return coev.select({ { s.lock }, { coev.event.new() } })
+  end, woken = { 1, true }, collected = true },
   { "a comparator", partner, function(s)
     table.sort({ 2, 1 }, function(a, b)
       s.partner:join()

@@ -721,6 +721,7 @@ describe("what is closed", function()
     with_pair(function(poll, near, far)
       local fd = far:getfd()
       poll:add(fd):add(near, "w")
+      has(poll, { near, "w" })
       coev.sleep(0.001)
       close_raw(fd)
       has(poll, { fd, "closed" }, { near, "w" })
@@ -730,22 +731,15 @@ describe("what is closed", function()
 
   -- BUG: a wait that begins soon after a look does not look, and nobody wakes it.
   pending("behind coev's back just after a wait is reported at the start of the next", function()
-    helper.run(function()
-      local poll = assert(coev.poll.new())
-      local pairs_of = {}
-      for i = 1, 100 do
-        pairs_of[i] = { peer.pair() }
-        poll:add(pairs_of[i][1])
-      end
+    with_poll(function(poll)
       local fd = peer.listen():getfd()
       poll:add(fd)
+      for _ = 1, 50000 do
+        poll:add(coev.timer.new(1, nothing))
+      end
       assert.same({ nil, "timeout" }, { poll:wait(0) })
       close_raw(fd)
-      soon(poll, fd, "closed")
-      for i = 1, 100 do
-        peer.close(pairs_of[i][1], pairs_of[i][2])
-      end
-      poll:close()
+      assert.same({ { fd, "closed" } }, (coev.timeout(1, poll.wait, poll)))
     end)
   end)
 

@@ -17,8 +17,8 @@ end
 -- What is said when a busy machine has kept a run from coming in its time.
 local MISSED = "a run came too late"
 
--- Runs `f(punctual)`, and again when a run came so late that counts of runs say nothing. `punctual(due)` is called in
--- each run with the moment at which it was due, `punctual()` at the end.
+-- Runs `f(punctual)`, and again when something came so late that counts of runs say nothing. `punctual(due)` is called
+-- in each run, and after each sleep, with the moment at which it was due, `punctual()` at the end.
 local function in_time(f)
   for attempt = 1, 21 do
     local late = false
@@ -66,8 +66,10 @@ describe("Lubyk's timers:", function()
       end)
       assert.equal(t, t:start(0))
       coev.sleep_until(start + 4.5 * INTERVAL)
+      punctual(start + 4.5 * INTERVAL)
       local first = ticks
       coev.sleep_until(start + 9.5 * INTERVAL)
+      punctual(start + 9.5 * INTERVAL)
       t:stop()
       punctual()
       assert.equal(5, first)
@@ -83,6 +85,7 @@ describe("Lubyk's timers:", function()
         punctual(start + ticks * INTERVAL)
       end)
       coev.sleep_until(start + 4.5 * INTERVAL)
+      punctual(start + 4.5 * INTERVAL)
       t:stop()
       punctual()
       assert.equal(4, ticks)
@@ -98,10 +101,13 @@ describe("Lubyk's timers:", function()
       end):start(0)
       -- Due at 0, 1 and 2; then at 4, 6 and 8.
       coev.sleep_until(start + 2.5 * INTERVAL)
-      assert.equal(INTERVAL, t:interval(2 * INTERVAL))
+      punctual(start + 2.5 * INTERVAL)
+      t:interval(2 * INTERVAL)
       coev.sleep_until(start + 3.5 * INTERVAL)
+      punctual(start + 3.5 * INTERVAL)
       local between = ticks
       coev.sleep_until(start + 8.5 * INTERVAL)
+      punctual(start + 8.5 * INTERVAL)
       t:stop()
       punctual()
       assert.equal(3, between)

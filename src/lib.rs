@@ -21,4 +21,20 @@ vm::entry_points! {
     luaopen_coev_poll => Some(c"poll");
     /// `require "coev.supervisor"`
     luaopen_coev_supervisor => Some(c"supervisor");
+    /// `require "coev.mutex"`
+    luaopen_coev_mutex => Some(c"mutex");
+    /// `require "coev.semaphore"`
+    luaopen_coev_semaphore => Some(c"semaphore");
+    /// `require "coev.rwlock"`
+    luaopen_coev_rwlock => Some(c"rwlock");
+    /// `require "coev.condition"`
+    luaopen_coev_condition => Some(c"condition");
+    /// `require "coev.event"`
+    luaopen_coev_event => Some(c"event");
+    /// `require "coev.waitgroup"`
+    luaopen_coev_waitgroup => Some(c"waitgroup");
+    /// `require "coev.barrier"`
+    luaopen_coev_barrier => Some(c"barrier");
+    /// `require "coev.channel"`
+    luaopen_coev_channel => Some(c"channel");
 }

@@ -320,7 +320,7 @@ function Task:status() end
 function Task:name(name) end
 
 ---What the task waits for, as one line: "sleep", "join of task #7", "receive on tcp
----127.0.0.1:6379".
+---127.0.0.1:6379", "lock of mutex 0x55d0c0ffee00".
 ---@return string what "its turn" for a task that is ready, "nothing" for one that has ended
 ---@nodiscard
 function Task:waiting() end
@@ -638,6 +638,353 @@ function Poll:events(timeout) end
 ---Closes the poll, as often as it is called; what is in it stays open. Who waits for the
 ---poll gets nil and "closed".
 function Poll:close() end
+
+---Waits for one of several things, of which exactly one takes effect. *Waits* unless
+---one of them can be at once. Who begins to be looked at changes from call to call, so
+---that each that is ready has its turn. Source: Go's `select`.
+---
+---A case is a table:
+---`{channel, "receive"}`: its results are the value, or nil and "closed";
+---`{channel, "send", value}`: true, or nil and "closed";
+---`{mutex}` locks it: true, and "abandoned" as `lock`; `{semaphore}` acquires one: true;
+---`{event}`: its value; `{waitgroup}`, `{condition}` (without a mutex): true;
+---`{task}`: what `join` returns, and counts as one; `{rwlock, "r"}`: ready as a poll says.
+---Anything else raises.
+---@param cases coev.select.Cases
+---@return integer? index of the case that took effect; nil with "timeout" or "default"
+---@return any ... its results
+function coev.select(cases) end
+
+---The cases; `timeout` in seconds, 0 or less never waits; with `default` it returns nil and
+---"default" rather than wait.
+---@alias coev.select.Cases { [integer]: any[], timeout?: number, default?: boolean }
+
+---Locks, channels and what else tasks of one state wait for one another with. They
+---have in common:
+---
+---Who waits is served in the order of coming, and is handed what it waits for by the
+---one who wakes it: nobody can take it away before its turn. A task that is cancelled
+---or dropped by then passes it on to the next one.
+---
+---A timeout of 0 or less tries once and never waits. Who has been served when the time
+---is over is served. A call that need not wait does not look at cancels and deadlines.
+---
+---An object that nothing else can reach is garbage together with all who wait for it.
+---`tostring` says what state an object is in, who holds it and how many wait.
+
+---One task at a time. Also `require "coev.mutex"`.
+---@class coev.mutex
+local mutex = {}
+
+coev.mutex = mutex
+
+---@return coev.Mutex mutex
+---@nodiscard
+function mutex.new() end
+
+---Made by `coev.mutex.new`. The code outside of all tasks is one owner, "main".
+---@class coev.Mutex
+local Mutex = {}
+
+---*Waits* until the caller owns the mutex. *Fails* with "timeout". Raises when it owns
+---it already: it would wait for itself.
+---@param timeout? number seconds (default: for ever)
+---@return true? ok
+---@return string? err "timeout"; or, after true, "abandoned": the owner before has ended without unlocking
+function Mutex:lock(timeout) end
+
+---Locks if nobody owns it, the caller included.
+---@return boolean ok
+---@return string? err "abandoned", as `lock`
+function Mutex:try_lock() end
+
+---Hands the mutex to the first in line, or frees it. Raises unless the caller owns it.
+---The end of a task unlocks what it owns.
+function Mutex:unlock() end
+
+---Locks, calls `f` and unlocks, also when `f` fails or is cancelled. *Waits* as `lock`.
+---@param f fun(...): ...
+---@param ... any arguments of `f`
+---@return any ... its results
+function Mutex:with(f, ...) end
+
+---Locks, and returns what unlocks: `local guard <close> = mutex:guard()` (Lua 5.4).
+---*Waits* as `lock`.
+---@return coev.Mutex.Guard guard
+---@return string? err "abandoned", as `lock`
+---@nodiscard
+function Mutex:guard() end
+
+---@return coev.Task|"main"|nil owner nil when nobody owns it
+---@nodiscard
+function Mutex:owner() end
+
+---`lock`. Source: OiL.
+---@param timeout? number seconds
+---@return true? ok
+---@return string? err
+function Mutex:enter(timeout) end
+
+---`unlock`. Source: OiL.
+function Mutex:leave() end
+
+---Made by `mutex:guard`.
+---@class coev.Mutex.Guard
+local Guard = {}
+
+---Unlocks, unless that has been done already.
+function Guard:close() end
+
+---`close`.
+function Guard:unlock() end
+
+---A number of permits. Also `require "coev.semaphore"`.
+---@class coev.semaphore
+local semaphore = {}
+
+coev.semaphore = semaphore
+
+---@param n integer permits, from 0 on
+---@return coev.Semaphore semaphore
+---@nodiscard
+function semaphore.new(n) end
+
+---Made by `coev.semaphore.new`.
+---@class coev.Semaphore
+local Semaphore = {}
+
+---*Waits* until there are `n` permits and all who came before are served. *Fails* with
+---"timeout".
+---@param n? integer from 1 on (default 1)
+---@param timeout? number seconds (default: for ever)
+---@return true? ok
+---@return string? err
+function Semaphore:acquire(n, timeout) end
+
+---Acquires if nobody has to wait.
+---@param n? integer from 1 on (default 1)
+---@return boolean ok
+function Semaphore:try_acquire(n) end
+
+---Gives permits back, or more of them. Nobody owns a permit: any task may do so.
+---@param n? integer from 1 on (default 1)
+function Semaphore:release(n) end
+
+---@return integer permits that are free
+---@nodiscard
+function Semaphore:count() end
+
+---Many readers or one writer, in the order of coming; readers in a row go together, and
+---none overtakes a writer. Also `require "coev.rwlock"`.
+---@class coev.rwlock
+local rwlock = {}
+
+coev.rwlock = rwlock
+
+---@return coev.Rwlock rwlock
+---@nodiscard
+function rwlock.new() end
+
+---Made by `coev.rwlock.new`.
+---@class coev.Rwlock
+local Rwlock = {}
+
+---*Waits* until the caller may read. *Fails* with "timeout". Raises when it has the lock
+---already, in whatever way.
+---@param timeout? number seconds (default: for ever)
+---@return true? ok
+---@return string? err "timeout"; or, after true, "abandoned": the last writer has ended without unlocking
+function Rwlock:read(timeout) end
+
+---*Waits* until the caller may write. Otherwise as `read`.
+---@param timeout? number seconds (default: for ever)
+---@return true? ok
+---@return string? err
+function Rwlock:write(timeout) end
+
+---Ends reading or writing. Raises unless the caller does either. The end of a task does
+---it, too.
+function Rwlock:unlock() end
+
+---Tasks that wait for a signal. Also `require "coev.condition"`.
+---@class coev.condition
+local condition = {}
+
+coev.condition = condition
+
+---@param mutex? coev.Mutex that whoever waits owns, gives away meanwhile and has again when it goes on
+---@return coev.Condition condition
+---@nodiscard
+function condition.new(mutex) end
+
+---Made by `coev.condition.new`. A signal that nobody waits for is lost; one whose task is
+---cancelled before its turn is given to the next one.
+---@class coev.Condition
+local Condition = {}
+
+---*Waits* for a signal. *Fails* with "timeout". However it ends, also by a cancel, the
+---caller owns the mutex again. Raises unless it does so before.
+---@param timeout? number seconds (default: for ever)
+---@return true? ok
+---@return string? err
+function Condition:wait(timeout) end
+
+---*Waits* until `predicate` returns something true: calls it at once, after each signal
+---and when the time is over. *Fails* with "timeout".
+---@param predicate fun(): any
+---@param timeout? number seconds (default: for ever)
+---@return any result of `predicate`
+---@return string? err
+function Condition:wait_for(predicate, timeout) end
+
+---Wakes those who have waited longest.
+---@param n? integer how many (default 1)
+---@return integer woken how many there were
+function Condition:signal(n) end
+
+---Wakes all.
+---@return integer woken how many there were
+function Condition:broadcast() end
+
+---A flag with a value. Also `require "coev.event"`.
+---@class coev.event
+local event = {}
+
+coev.event = event
+
+---@param set? any the value, when it is set from the start
+---@return coev.Event event
+---@nodiscard
+function event.new(set) end
+
+---Made by `coev.event.new`.
+---@class coev.Event
+local Event = {}
+
+---*Waits* until it is set. *Fails* with "timeout".
+---@param timeout? number seconds (default: for ever)
+---@return any value that it was set with; true when none was given
+---@return string? err
+function Event:wait(timeout) end
+
+---Sets it and wakes all who wait: they get this value, whatever comes before their turn.
+---@param value? any (default true)
+function Event:set(value) end
+
+---Sets it back.
+function Event:clear() end
+
+---@return boolean
+---@nodiscard
+function Event:is_set() end
+
+---A count of what is to be done. Source: Go. Also `require "coev.waitgroup"`.
+---@class coev.waitgroup
+local waitgroup = {}
+
+coev.waitgroup = waitgroup
+
+---@param n? integer what is to be done (default 0)
+---@return coev.Waitgroup waitgroup
+---@nodiscard
+function waitgroup.new(n) end
+
+---Made by `coev.waitgroup.new`.
+---@class coev.Waitgroup
+local Waitgroup = {}
+
+---Raises when less than nothing would be left.
+---@param n? integer more to be done (default 1); less when negative
+function Waitgroup:add(n) end
+
+---One is done: `add(-1)`.
+function Waitgroup:done() end
+
+---*Waits* until all is done. *Fails* with "timeout".
+---@param timeout? number seconds (default: for ever)
+---@return true? ok
+---@return string? err
+function Waitgroup:wait(timeout) end
+
+---A number of tasks that wait for one another, round after round. Also
+---`require "coev.barrier"`.
+---@class coev.barrier
+local barrier = {}
+
+coev.barrier = barrier
+
+---@param n integer how many, from 1 on
+---@return coev.Barrier barrier
+---@nodiscard
+function barrier.new(n) end
+
+---Made by `coev.barrier.new`.
+---@class coev.Barrier
+local Barrier = {}
+
+---*Waits* until all have come. *Fails* with "timeout": who gives up has not come.
+---@param timeout? number seconds (default: for ever)
+---@return boolean? last true for one of them, the last one; nil when it failed
+---@return string? err
+function Barrier:wait(timeout) end
+
+---Values from task to task. Source: Go. Also `require "coev.channel"`.
+---@class coev.channel
+local channel = {}
+
+coev.channel = channel
+
+---@param capacity? integer values that are kept until somebody receives them (default 0: sender and receiver meet); `math.huge`: any number
+---@return coev.Channel channel
+---@nodiscard
+function channel.new(capacity) end
+
+---Made by `coev.channel.new`. `#channel` is how many values are kept. What was given to
+---a receiver that is cancelled before its turn goes to the next one, or to the front.
+---@class coev.Channel
+local Channel = {}
+
+---*Waits* until the value is received or kept. *Fails* with "timeout" or "closed".
+---@param value any but nil; goes by reference
+---@param timeout? number seconds (default: for ever)
+---@return true? ok
+---@return string? err
+function Channel:send(value, timeout) end
+
+---*Waits* for a value. *Fails* with "timeout", or "closed" when none is left.
+---@param timeout? number seconds (default: for ever)
+---@return any value
+---@return string? err
+function Channel:receive(timeout) end
+
+---Sends if nobody has to wait.
+---@param value any but nil
+---@return boolean ok
+---@return string? err "closed"
+function Channel:try_send(value) end
+
+---Receives if nobody has to wait.
+---@return boolean ok
+---@return any value after true; after false "closed" or nothing
+function Channel:try_receive() end
+
+---Nothing can be sent any more, and all who wait to send or receive are woken with
+---"closed". What is kept can still be received. Again it does nothing.
+function Channel:close() end
+
+---For a loop over what is received: `for value in channel:iter() do`. *Waits* in each
+---step; ends when the channel is closed and empty.
+---@return fun(channel: coev.Channel): any
+---@return coev.Channel channel
+function Channel:iter() end
+
+---@return number capacity
+---@nodiscard
+function Channel:capacity() end
+
+---@return integer length as `#channel`
+---@nodiscard
+function Channel:len() end
 
 ---LuaSocket's module, cooperative: names, shapes and error strings follow
 ---LuaSocket 3.1. Also `require "coev.socket"`.

@@ -148,5 +148,11 @@ local function hand_over(slot, task)
   natives.hand_over(slot, task)
 end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, fire, wait_outside, hand_over,
-  Cancelled
+-- Tells the objects of coev.mutex and its friends of the end of a task (`what` is 0; 1: it is only dropped), or asks
+-- them what it waits for (2).
+local function attend(slot, what)
+  if natives.attend then return natives.attend(slot, what) end
+end
+
+return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
+  hand_over, Cancelled

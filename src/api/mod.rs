@@ -4,6 +4,7 @@ mod fd_set;
 mod natives;
 mod scheduler;
 mod socket;
+mod sync;
 mod task;
 
 use crate::runtime::Runtime;
@@ -48,7 +49,20 @@ pub(crate) static PARTS: Parts = Parts {
     functions: scheduler::FUNCTIONS,
     task: task::CLASS,
     classes: &[socket::CLASSES, fd_set::CLASSES],
-    modules: &[socket::MODULE, TIMER, POLL, SUPERVISOR],
+    modules: &[
+        socket::MODULE,
+        TIMER,
+        POLL,
+        SUPERVISOR,
+        sync::MUTEX,
+        sync::SEMAPHORE,
+        sync::RWLOCK,
+        sync::CONDITION,
+        sync::EVENT,
+        sync::WAITGROUP,
+        sync::BARRIER,
+        sync::CHANNEL,
+    ],
     natives: natives::FUNCTIONS,
     helpers: Source {
         name: c"=coev",
@@ -63,6 +77,8 @@ pub(crate) static PARTS: Parts = Parts {
             name: c"=coev.coroutine",
             text: include_str!("coroutine.lua"),
         },
+        sync::WAITERS,
+        sync::SELECT,
     ],
 };
 

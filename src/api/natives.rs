@@ -3,7 +3,9 @@
 use super::{fd_set, function};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
-use crate::vm::{Function, Outcome, Outward, Reply, Stack, Value, entry_leaving};
+use crate::vm::{
+    Function, Outcome, Outward, Reply, Stack, Value, entry_here, entry_leaving, entry_wake,
+};
 
 /// The functions.
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -19,9 +21,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"disarm", disarm),
     function!(c"discount", discount),
     function!(c"endow_tasks", endow_tasks),
+    function!(c"enrol", enrol),
     function!(c"enter_deadline", enter_deadline),
     function!(c"enter_shield", enter_shield),
     function!(c"expire", expire),
+    Function {
+        entry: entry_here::<Runtime>(),
+        ..function!(c"here", peek)
+    },
     function!(c"is_base", is_base),
     function!(c"is_driven", is_driven),
     function!(c"leave", leave),
@@ -44,6 +51,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"turn_over", turn_over),
     function!(c"verdict", verdict),
     function!(c"weak_slot", weak_slot),
+    Function {
+        entry: entry_leaving::<Runtime, _, true, true>(wait),
+        ..function!(c"wait", wait)
+    },
+    function!(c"wait_for", wait_for),
+    function!(c"wait_in_place", wait_in_place),
+    Function {
+        entry: entry_wake::<Runtime>(),
+        ..function!(c"wake", peek)
+    },
     function!(c"weaken", weaken),
 ];
 
@@ -107,13 +124,17 @@ fn discount(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     answer(())
 }
 
-/// `next_fired()` → the number of a timer that is due, and armed no longer; nothing when there is none.
+/// `next_fired()` → the number of a timer that is due, and armed no longer, and the moment that it is; nothing when
+/// there is none.
 fn next_fired(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    answer(
-        runtime
-            .next_fired()
-            .map_or(Value::Nil, |number| Value::Integer(i64::from(number) + 1)),
-    )
+    Ok(Outcome::Reply(match runtime.next_fired() {
+        None => Reply::one(()),
+        Some((number, moment)) => {
+            #[expect(clippy::cast_precision_loss, reason = "as of `coev.now`")]
+            let seconds = moment.0 as f64 / 1e9;
+            Reply::two(i64::from(number) + 1, seconds)
+        }
+    }))
 }
 
 /// `set_poller(on)`: whether `poller` waits in the loop's place.
@@ -225,14 +246,49 @@ fn statistic(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     answer(runtime.statistic(stack.text(FIRST)?))
 }
 
-/// `park()`: waits to be resumed; answers the mark that says that it must raise, instead of raising.
-fn park(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(match suspend(runtime, stack)? {
+/// `enrol()`: the running task holds or waits for a mutex or one of its friends: Lua hears of its end.
+fn enrol(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    runtime.enrol();
+    answer(())
+}
+
+/// An outcome of a wait, with the mark that says that it must raise in place of raising.
+fn quiet(outcome: Outcome) -> Outcome {
+    match outcome {
         Outcome::Park => Outcome::Relay(Outward::Scheduler),
         Outcome::PassUp => Outcome::Relay(Outward::Resumer),
         Outcome::Alarm => Outcome::Reply(Reply::one(Value::Alarm)),
         outcome => outcome,
-    })
+    }
+}
+
+/// `wait()`: as `park`, but answers false at once where no task can be parked.
+fn wait(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    if runtime.parkable(stack.state()).is_none() {
+        return answer(false);
+    }
+    park(runtime, stack)
+}
+
+/// `wait_for(seconds)`: as `wait`, no longer than that.
+fn wait_for(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    if runtime.parkable(stack.state()).is_none() {
+        return answer(false);
+    }
+    wait_in_place(runtime, stack)
+}
+
+/// `wait_in_place([seconds])`: as `park`, wherever it is; drives the loop where no task can be parked.
+fn wait_in_place(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let deadline = Deadline::after(stack.opt_seconds(FIRST)?);
+    runtime
+        .wait(stack, Operation::Suspend(false), deadline)
+        .map(quiet)
+}
+
+/// `park()`: waits to be resumed; answers the mark that says that it must raise, instead of raising.
+fn park(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    suspend(runtime, stack).map(quiet)
 }
 
 /// `suspend()`: waits to be resumed.

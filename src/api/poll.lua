@@ -1,9 +1,8 @@
 -- The poll object: one wait for many things, level-triggered. Called with the module's table, coev's and the natives.
 --
 -- What has a descriptor is in a set of the system's own, which the loop watches as one descriptor. Anything else of
--- coev's tells of its readiness by `natives.readiness`, a table by metatable: `ready(object, events)` answers the
--- events that are ready, `watch(object, callback, events)` lets `callback` be called when that may have changed, and
--- `unwatch(object, callback)` ends it.
+-- coev's tells of its readiness by what `natives.readiness_of` answers (described in waiters.lua); `fd`, where that is
+-- there, is a descriptor that is readable when the object may be ready.
 local poll, coev, natives = ...
 
 local error, getmetatable, ipairs, next, pairs, select, setmetatable, tostring, type =
@@ -11,8 +10,12 @@ local error, getmetatable, ipairs, next, pairs, select, setmetatable, tostring, 
 local floor = math.floor
 local remove = table.remove
 local now = coev.now
-natives.readiness = natives.readiness or {}
-local readiness = natives.readiness
+
+-- The readiness of what is none of the system's descriptors, or nothing.
+local function readiness_of(what)
+  local kind = type(what)
+  return (kind == "table" or kind == "userdata") and natives.readiness_of(what) or nil
+end
 
 local EVENTS = { r = { true, false }, w = { false, true }, rw = { true, true }, wr = { true, true } }
 local WORDS = { [true] = { [true] = "rw", [false] = "r" }, [false] = { [true] = "w" } }
@@ -89,7 +92,7 @@ function poll.new()
   if not set then
     return nil, err
   end
-  local self = setmetatable({
+  return setmetatable({
     set = set,
     entries = {}, -- by what was added
     by_key = {}, -- those with descriptors
@@ -102,10 +105,6 @@ function poll.new()
     looked = 0,
     watchers = {}, -- callbacks of polls that this one is in
   }, class)
-  self.notify = function()
-    notify(self)
-  end
-  return self
 end
 
 -- Lets the system watch the descriptor of an entry; raises for what is none.
@@ -140,10 +139,13 @@ function Poll.add(self, what, events, tag)
   local entry = { what = what, events = events, tag = tag }
   self.key = self.key + 1
   entry.key = self.key
-  local source = type(what) ~= "number" and readiness[getmetatable(what) or false]
+  local source = readiness_of(what)
   if source then
     entry.source = source
-    source.watch(what, self.notify, events)
+    entry.callback = function()
+      notify(self)
+    end
+    source.watch(what, events, entry.callback)
     self.objects[entry] = true
     -- Nested polls and the like have a descriptor as well, for what they watch by one.
     entry.fd = source.fd and source.fd(what)
@@ -179,14 +181,14 @@ function Poll.modify(self, what, events)
   check_self(self, "modify")
   check_events(events, 2, "modify")
   local entry = entry_of(self, what, "modify")
-  entry.events = events
   if entry.source then
-    entry.source.unwatch(what, self.notify)
-    entry.source.watch(what, self.notify, events)
+    entry.source.unwatch(what, entry.events, entry.callback)
+    entry.source.watch(what, events, entry.callback)
   elseif self.by_key[entry.key] then
     local wanted = EVENTS[events]
     self.set:change(entry.fd, wanted[1], wanted[2], entry.key)
   end
+  entry.events = events
   if self.waiter then
     notify(self)
   end
@@ -203,7 +205,7 @@ local function drop(self, entry)
     self.set:remove(entry.fd)
   end
   if entry.source then
-    entry.source.unwatch(entry.what, self.notify)
+    entry.source.unwatch(entry.what, entry.events, entry.callback)
   end
 end
 
@@ -349,7 +351,7 @@ function Poll.close(self)
   end
   for _, entry in pairs(self.entries) do
     if entry.source then
-      entry.source.unwatch(entry.what, self.notify)
+      entry.source.unwatch(entry.what, entry.events, entry.callback)
     end
   end
   self.closed = true
@@ -366,14 +368,14 @@ function class.__tostring(self)
 end
 
 -- A poll is ready to read when something in it is.
-readiness[class] = {
+class.readiness = {
   ready = function(self)
     return self.closed and "closed" or #collect(self) > 0 and "r" or nil
   end,
-  watch = function(self, callback)
+  watch = function(self, _, callback)
     self.watchers[#self.watchers + 1] = callback
   end,
-  unwatch = function(self, callback)
+  unwatch = function(self, _, callback)
     for i = #self.watchers, 1, -1 do
       if self.watchers[i] == callback then
         remove(self.watchers, i)
@@ -382,38 +384,6 @@ readiness[class] = {
   end,
   fd = function(self)
     return self.set:fd()
-  end,
-}
-
--- A task is ready when it has ended. One that joins it tells.
-local function tell(task, callback)
-  task:join()
-  callback()
-end
-
-local tellers = setmetatable({}, { __mode = "k" })
-
-local function has_ended(task)
-  local status = task:status()
-  return status == "done" or status == "failed" or status == "cancelled"
-end
-
-readiness[natives.task_class] = {
-  ready = function(task)
-    return has_ended(task) and "r" or nil
-  end,
-  watch = function(task, callback)
-    if not has_ended(task) then
-      tellers[callback] = tellers[callback] or {}
-      tellers[callback][task] = coev.spawn(tell, task, callback)
-    end
-  end,
-  unwatch = function(task, callback)
-    local teller = tellers[callback] and tellers[callback][task]
-    if teller then
-      tellers[callback][task] = nil
-      teller:cancel()
-    end
   end,
 }
 
@@ -439,7 +409,7 @@ function coev.wait(what, events, timeout)
   if not self then
     return nil, err
   end
-  if not (type(what) ~= "number" and readiness[getmetatable(what) or false]) then
+  if not readiness_of(what) then
     local fd = descriptor(what)
     if not fd then
       bad_argument(1, "wait", "descriptor or object that one can wait for expected, got " .. tostring(what))

@@ -87,18 +87,21 @@ local function take(self)
   self.state = false
 end
 
--- The first moment of the timer's grid that lies ahead: what was missed is skipped.
-local function next_due(self, moment)
+-- When the run after one that began at `started` is due. What has passed while it ran is skipped. What had passed
+-- before it began is only late, because the loop was: the last of it runs at once.
+local function next_due(self, started, moment)
   local every = self.every
   local at = self.at + every
-  if at <= moment then
-    at = at + (floor((moment - at) / every) + 1) * every
+  if at <= started then
+    return self.at + floor((started - self.at) / every) * every
+  elseif at <= moment then
+    return at + (floor((moment - at) / every) + 1) * every
   end
   return at
 end
 
 -- A run has ended, with `answer`.
-local function finish(self, answer)
+local function finish(self, started, answer)
   local watchers = self.watchers
   if watchers then
     self.ran = true
@@ -122,7 +125,7 @@ local function finish(self, answer)
     self.stopping, self.state = nil, false
     wake_joiners(self)
   else
-    put(self, next_due(self, now()))
+    put(self, next_due(self, started, now()))
   end
 end
 
@@ -139,14 +142,14 @@ local function fail(self, failure)
   error(err, 0)
 end
 
-local function conclude(self, ok, answer)
+local function conclude(self, started, ok, answer)
   if not ok then
     fail(self, answer)
   elseif type(answer) == "number" and not (answer >= 0 and answer < huge) then
     local err = "a timer's function returned " .. tostring(answer) .. ": neither an interval nor 0"
     fail(self, { err = err, traceback = "stack traceback:" })
   else
-    finish(self, answer)
+    finish(self, started, answer)
   end
 end
 
@@ -157,7 +160,7 @@ local begun = true
 local function run_due()
   begun = true
   for _ = 1, RUNS_AT_ONCE do
-    local number = next_fired()
+    local number, moment = next_fired()
     if not number then
       return
     end
@@ -167,9 +170,9 @@ local function run_due()
       self.state = RUNNING
       local args = self.args
       if args then
-        conclude(self, natives.traced(self.callback, unpack(args, 1, args.n)))
+        conclude(self, moment, natives.traced(self.callback, unpack(args, 1, args.n)))
       else
-        conclude(self, natives.traced(self.callback))
+        conclude(self, moment, natives.traced(self.callback))
       end
       if not natives.turn_over() then
         return
@@ -268,7 +271,7 @@ function Timer.due(self)
   if type(self.state) == "number" then
     at = self.at
   elseif self.state == RUNNING then
-    at = self.restart or not self.stopping and self.every and next_due(self, now())
+    at = self.restart or not self.stopping and self.every and next_due(self, self.at, now())
   end
   if at then
     local left = at - now()
@@ -349,20 +352,19 @@ function class.__tostring(self)
 end
 
 -- What a poll object asks: a timer is ready once after each run.
-natives.readiness = natives.readiness or {}
-natives.readiness[class] = {
+class.readiness = {
   ready = function(self)
     if self.ran then
       self.ran = nil
       return "r"
     end
   end,
-  watch = function(self, callback)
+  watch = function(self, _, callback)
     local watchers = self.watchers or {}
     self.watchers = watchers
     watchers[#watchers + 1] = callback
   end,
-  unwatch = function(self, callback)
+  unwatch = function(self, _, callback)
     local watchers = self.watchers
     for i = watchers and #watchers or 0, 1, -1 do
       if watchers[i] == callback then

@@ -87,11 +87,11 @@ impl Runtime {
         self.core.borrow_mut().clocks.discount(number);
     }
 
-    /// The number of a timer that is due, and over now.
-    pub(crate) fn next_fired(&self) -> Option<u32> {
+    /// The number of a timer that is due, and over now; and when the loop found it so.
+    pub(crate) fn next_fired(&self) -> Option<(u32, Moment)> {
         let mut core = self.core.borrow_mut();
         let looked = core.looked;
-        core.clocks.pop_due(looked)
+        core.clocks.pop_due(looked).map(|number| (number, looked))
     }
 
     /// Lets Lua see to the timers that are due.

@@ -3,10 +3,11 @@
 //! A task that is woken soon after it was parked never pays for the change: the loop looks through the parked ones
 //! when it has nothing else to do, or when they have become many.
 
+use super::core::Core;
 use super::operation::Operation;
 use super::{Phase, Runtime, TaskId};
 use crate::error::Fault;
-use crate::vm::{ErrorAt, State};
+use crate::vm::{Attend, ErrorAt, State};
 
 impl Runtime {
     /// Notes a task that has been parked on something of this universe, with nothing else to wake it.
@@ -23,7 +24,14 @@ impl Runtime {
         } else {
             core.inward_before
         };
-        let candidates: Vec<TaskId> = core.inward.drain(..old).collect();
+        // Most have been woken: where all have, no list of them is made.
+        let Core { inward, tasks, .. } = &mut *core;
+        let parked = |task: &TaskId| {
+            tasks
+                .get(*task)
+                .is_some_and(|record| record.phase.is_waiting())
+        };
+        let candidates: Vec<TaskId> = inward.drain(..old).filter(parked).collect();
         core.inward_before = core.inward.len();
         drop(core);
         for task in candidates {
@@ -115,7 +123,9 @@ impl Runtime {
             drop(core);
             self.drop_wait(task);
             let name = Runtime::name_of(task);
+            self.attend(state, task, Attend::Dropped);
             if !weak {
+                self.attend(state, task, Attend::Ended);
                 // Whoever joins it is garbage, too: else the handle would have been reachable.
                 state.release(&self.library, name);
                 self.core.borrow_mut().tasks.remove(task);

@@ -22,7 +22,8 @@ pub(crate) use operation::Operation;
 use crate::error::Fault;
 use crate::sched::Scopes;
 use crate::vm::{
-    Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value,
+    Attend, Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
+    Value,
 };
 use core::{Core, StandIn};
 use interests::{Direction, Key};
@@ -194,7 +195,10 @@ impl Runtime {
     }
 
     /// What a task waits for, as one line.
-    pub(crate) fn waits_for(&self, task: TaskId) -> String {
+    pub(crate) fn waits_for(&self, state: State, task: TaskId) -> String {
+        if let Some(text) = self.attend(state, task, Attend::Describe) {
+            return text;
+        }
         let mut core = self.core.borrow_mut();
         let Some(record) = core.tasks.get(task) else {
             return "nothing".into();
@@ -416,6 +420,21 @@ impl Host for Runtime {
 
     fn dropped(&self, id: u64) {
         self.dropped.borrow_mut().push(TaskId::from_bits(id));
+    }
+
+    #[inline(always)]
+    fn here(&self) -> i64 {
+        self.current
+            .get()
+            .map_or(0, |task| i64::from(task.index()) + 1)
+    }
+
+    fn wake_at(&self, key: i64) -> bool {
+        let Ok(index) = u32::try_from(key - 1) else {
+            return false;
+        };
+        let task = self.core.borrow().tasks.at(index);
+        task.is_some_and(|task| self.resume(task))
     }
 
     fn endows_tasks(&self) -> bool {

@@ -113,7 +113,7 @@ impl Runtime {
             if self.core.borrow().queue.is_empty() {
                 match self.patience(goal) {
                     Some(until) => self.look_outside(state, Some(until))?,
-                    None if collected => return Err(Fault::misuse(self.deadlock())),
+                    None if collected => return Err(Fault::misuse(self.deadlock(state))),
                     None => {
                         collected = true;
                         self.collect(state)?;
@@ -407,7 +407,7 @@ impl Runtime {
     }
 
     /// The report of a deadlock: who waits, for what and where.
-    fn deadlock(&self) -> String {
+    fn deadlock(&self, state: State) -> String {
         let core = self.core.borrow();
         let parked = core
             .tasks
@@ -427,7 +427,7 @@ impl Runtime {
                 report,
                 "\n  {}: {}{place}",
                 self.label(task),
-                self.waits_for(task)
+                self.waits_for(state, task)
             );
         }
         report

@@ -61,7 +61,7 @@ impl Runtime {
 
     /// The running task, when it can be parked from here.
     #[inline]
-    pub(super) fn parkable(&self, state: State) -> Option<TaskId> {
+    pub(crate) fn parkable(&self, state: State) -> Option<TaskId> {
         let task = self.current.get()?;
         (state.is(self.innermost.get()) && state.is_yieldable()).then_some(task)
     }

@@ -62,6 +62,8 @@ pub(crate) struct Rarities {
     pub(crate) has_defers: bool,
     /// Has it come to its end, and calls these functions now?
     pub(crate) in_epilogue: bool,
+    /// Has it ever held or waited for a mutex or one of its friends, so that Lua must know of its end?
+    pub(crate) synchronises: bool,
     /// Does somebody else answer for its failure, so that it is not reported?
     pub(crate) adopted: bool,
 }

@@ -26,6 +26,8 @@ pub(super) struct Helpers {
     pub(super) guard: c_int,
     /// The Lua function that gives a new task what it has from the start.
     pub(super) endow: c_int,
+    /// The Lua function that knows what a task holds and waits for.
+    pub(super) attend: c_int,
     /// The Lua function that sees to the timers that are due.
     pub(super) fire: c_int,
     /// The Lua function that waits in the loop's place.
@@ -45,19 +47,20 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers thirteen values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers fourteen values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, entry::alarm_mark());
             ffi::lua_pushlightuserdata(l, entry::pass_mark());
-            call_source(l, source, 3, 13);
+            call_source(l, source, 3, 14);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 13].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 14].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
                 hand_over,
                 wait_outside,
                 fire,
+                attend,
                 endow,
                 next_error,
                 epilogue,
@@ -78,6 +81,7 @@ impl Helpers {
                 idle,
                 guard,
                 endow,
+                attend,
                 fire,
                 wait_outside,
                 hand_over,

@@ -151,13 +151,13 @@ impl Library {
             add_functions(l, host, library.helpers.guard, parts.natives);
             ffi::lua_createtable(l, 0, 64); // host natives coev
             add_functions(l, host, library.helpers.guard, parts.functions);
-            for module in parts.modules {
-                add_module(l, host, library.helpers.guard, host + 1, module);
-            }
             for source in parts.sources {
                 ffi::lua_pushvalue(l, -1); // host natives coev coev
                 ffi::lua_pushvalue(l, -3); // host natives coev coev natives
                 call_source(l, *source, 2, 0); // host natives coev
+            }
+            for module in parts.modules {
+                add_module(l, host, library.helpers.guard, host + 1, module);
             }
             ffi::lua_remove(l, -2); // host coev
 

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "this floor is one of the two where it lives")]
 
+mod brief;
 mod compat;
 mod coroutine;
 mod ending;
@@ -20,6 +21,7 @@ mod registry;
 mod stack;
 mod state;
 
+pub(crate) use brief::{here as entry_here, wake as entry_wake};
 pub(crate) use compat::NESTED_WAITS;
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
@@ -30,4 +32,4 @@ pub(crate) use object::{Class, Object};
 pub(crate) use outcome::{HeldBytes, Leave, Outcome, Outward, Reply, ReplySlot, TaskName, Value};
 pub(crate) use registry::{Ended, Slot};
 pub(crate) use stack::Stack;
-pub(crate) use state::State;
+pub(crate) use state::{Attend, State};

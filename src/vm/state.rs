@@ -4,7 +4,7 @@ use super::coroutine::Coroutine;
 use super::library::Library;
 use super::outcome::{Reply, ReplySlot, TaskName, Value};
 use super::push::push;
-use super::registry;
+use super::registry::{self, Slot};
 use super::{compat, entry};
 use crate::error::Fault;
 use mlua::ffi::{self, lua_State};
@@ -13,6 +13,18 @@ use std::os::raw::{c_int, c_void};
 /// The Lua state that runs now. Not kept beyond the call that it was made for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State(*mut lua_State);
+
+/// What Lua is told or asked of a task that holds or waits for a mutex or one of its friends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(i32)]
+pub(crate) enum Attend {
+    /// It has ended.
+    Ended = 0,
+    /// Its handle has been collected: it waits no more.
+    Dropped = 1,
+    /// What does it wait for?
+    Describe = 2,
+}
 
 /// What `loosen` in its protected call needs to know.
 struct Loosening {
@@ -157,6 +169,27 @@ impl State {
     pub(crate) fn tidy_up(self, library: &Library, places: Option<u32>) {
         let tidying = Tidying { library, places };
         self.protected(library.protected.tidy_up, (&raw const tidying).cast());
+    }
+
+    /// Tells Lua of the end of a task that has held or waited for a mutex or one of its friends, or asks what it waits
+    /// for, as `attend` in helpers.lua says; answers the text.
+    pub(crate) fn attend(self, library: &Library, slot: Slot, what: Attend) -> Option<String> {
+        // SAFETY: four slots; a Lua function, called protected; a string is copied where it lies.
+        unsafe {
+            let top = ffi::lua_gettop(self.0);
+            compat::raw_get(self.0, ffi::LUA_REGISTRYINDEX, library.helpers.attend as _);
+            ffi::lua_pushinteger(self.0, slot.key() as _);
+            ffi::lua_pushinteger(self.0, what as _);
+            ffi::lua_pcall(self.0, 2, 1, 0);
+            let text = (ffi::lua_type(self.0, -1) == ffi::LUA_TSTRING).then(|| {
+                let mut len = 0;
+                let pointer = ffi::lua_tolstring(self.0, -1, &raw mut len);
+                let bytes = std::slice::from_raw_parts(pointer.cast::<u8>(), len);
+                String::from_utf8_lossy(bytes).into_owned()
+            });
+            ffi::lua_settop(self.0, top);
+            text
+        }
     }
 
     /// Calls a function of the library with the address of what it needs to know; answers whether it went well.

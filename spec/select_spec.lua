@@ -1,0 +1,228 @@
+local coev = require "coev"
+local helper = require "spec.helper"
+local schedule = require "spec.support.schedule"
+
+local function refused(message, f, ...)
+  local ok, err = pcall(f, ...)
+  assert.is_false(ok)
+  assert.truthy(tostring(err):find(message, 1, true), tostring(err))
+end
+
+describe("coev.select", function()
+  it("takes what is there, and answers the index of the case and its results", function()
+    helper.run(function()
+      local a, b = coev.channel.new(1), coev.channel.new(1)
+      b:send("from b")
+      assert.same({ 2, "from b" }, { coev.select({ { a, "receive" }, { b, "receive" } }) })
+      assert.same({ 1, true }, { coev.select({ { a, "send", "to a" }, { b, "receive" } }) })
+      assert.equal("to a", a:receive())
+      a:close()
+      assert.same({ 1, nil, "closed" }, { coev.select({ { a, "receive" }, { b, "receive" } }) })
+      assert.same({ 1, nil, "closed" }, { coev.select({ { a, "send", 1 }, { b, "receive" } }) })
+    end)
+  end)
+
+  it("waits until one of the cases can be, and lets only that one take effect", function()
+    helper.run(function()
+      local a, b, c = coev.channel.new(), coev.channel.new(), coev.channel.new()
+      local task = coev.spawn(function()
+        return coev.select({ { a, "receive" }, { b, "send", "to b" }, { c, "receive" } })
+      end)
+      coev.yield()
+      assert.is_true(c:try_send("to it"))
+      assert.is_false(a:try_send("too late"))
+      assert.is_false(b:try_receive())
+      assert.same({ true, 3, "to it" }, { task:join() })
+      task = coev.spawn(function()
+        return coev.select({ { a, "receive" }, { b, "send", "to b" } })
+      end)
+      coev.yield()
+      assert.same({ true, "to b" }, { b:try_receive() })
+      assert.is_false(a:try_send("too late"))
+      assert.same({ true, 2, true }, { task:join() })
+      task = coev.spawn(coev.select, { { a, "receive" }, { b, "receive" } })
+      coev.yield()
+      b:close()
+      assert.same({ true, 2, nil, "closed" }, { task:join() })
+    end)
+  end)
+
+  it("meets another one", function()
+    helper.run(function()
+      local a, b = coev.channel.new(), coev.channel.new()
+      local sender = coev.spawn(coev.select, { { a, "send", 1 }, { b, "send", 2 } })
+      coev.yield()
+      local index, value = coev.select({ { b, "receive" }, { a, "receive" } })
+      local _, other = sender:join()
+      assert.is_true(index == 1 and value == 2 and other == 2 or index == 2 and value == 1 and other == 1)
+    end)
+  end)
+
+  it("with a default or a timeout of 0 never waits", function()
+    helper.run(function()
+      local a = coev.channel.new()
+      assert.same({ nil, "default" }, { coev.select({ { a, "receive" }, default = true }) })
+      assert.same({ nil, "timeout" }, { coev.select({ { a, "receive" }, timeout = 0 }) })
+      assert.same({ nil, "timeout" }, { coev.select({ { a, "receive" }, timeout = 0.0005 }) })
+      assert.same({ nil, "default" }, { coev.select({ default = true }) })
+      assert.same({ nil, "timeout" }, { coev.select({ timeout = 0.0005 }) })
+      assert.is_false(a:try_send(1))
+    end)
+  end)
+
+  it("is fair among what is ready", function()
+    helper.run(function()
+      local cases, hits = {}, {}
+      for i = 1, 4 do
+        cases[i], hits[i] = { coev.channel.new(100), "receive" }, 0
+        for j = 1, 100 do
+          cases[i][1]:send(j)
+        end
+      end
+      for _ = 1, 200 do
+        local index = coev.select(cases)
+        hits[index] = hits[index] + 1
+      end
+      assert.same({ 50, 50, 50, 50 }, hits)
+    end)
+  end)
+
+  it("waits for mutexes, semaphores, events, waitgroups, conditions and tasks", function()
+    helper.run(function()
+      local mutex, semaphore, event = coev.mutex.new(), coev.semaphore.new(0), coev.event.new()
+      local group, condition = coev.waitgroup.new(1), coev.condition.new()
+      local task = coev.spawn(function() return coev.suspend() end)
+      mutex:lock()
+      local function one_of_all()
+        return coev.select({ { mutex }, { semaphore }, { event }, { group }, { condition }, { task } })
+      end
+      local function expect(wake, ...)
+        local waiter = coev.spawn(function()
+          local results = { one_of_all() }
+          if results[1] == 1 then mutex:unlock() end
+          return results
+        end)
+        coev.yield()
+        wake()
+        assert.same({ ... }, waiter:await())
+      end
+      expect(function() mutex:unlock() end, 1, true)
+      mutex:lock()
+      expect(function() semaphore:release() end, 2, true)
+      assert.equal(0, semaphore:count())
+      expect(function() event:set("value") end, 3, "value")
+      event:clear()
+      expect(function() group:done() end, 4, true)
+      group:add()
+      expect(function() condition:signal() end, 5, true)
+      local holder = coev.spawn(function()
+        mutex:lock()
+        coev.suspend()
+      end)
+      mutex:unlock()
+      coev.yield()
+      expect(function() task:resume("done") end, 6, true, "done")
+      holder:cancel()
+      assert.same({ 1, true, "done" }, { coev.select({ { task } }) })
+      mutex = coev.mutex.new()
+      assert.same({ 1, true }, { coev.select({ { mutex } }) })
+      mutex:unlock()
+    end)
+  end)
+
+  it("gives back what it got when its task is cancelled before its turn", function()
+    helper.run(function()
+      local a, b = coev.channel.new(), coev.channel.new()
+      local task = coev.spawn(function()
+        coev.select({ { a, "receive" }, { b, "receive" } })
+      end)
+      coev.yield()
+      assert.is_true(b:try_send("kept"))
+      task:cancel()
+      task:join()
+      assert.same({ true, "kept" }, { b:try_receive() })
+      task = coev.spawn(function()
+        coev.select({ { a, "receive" }, { b, "receive" } })
+      end)
+      coev.yield()
+      task:cancel()
+      assert.is_false(a:try_send(1))
+      assert.is_false(b:try_send(1))
+    end)
+  end)
+
+  it("works outside of tasks", function()
+    local a, b = coev.channel.new(), coev.channel.new()
+    coev.spawn(function() b:send(1) end)
+    assert.same({ 2, 1 }, { coev.select({ { a, "receive" }, { b, "receive" } }) })
+    assert.same({ nil, "timeout" }, { coev.select({ { a, "receive" }, timeout = 0.0005 }) })
+    coev.spawn(function() a:receive() end)
+    assert.same({ 1, true }, { coev.select({ { a, "send", 1 }, { b, "receive" } }) })
+    local ok, err = pcall(coev.select, { { a, "receive" }, { b, "send", 1 } })
+    assert.is_false(ok)
+    assert.truthy(err:find("select of receive on channel %w+, send on channel %w+"), err)
+    assert.is_false(a:try_send(1))
+    coev.run()
+  end)
+
+  it("refuses what makes no sense", function()
+    local channel = coev.channel.new()
+    refused("bad argument #1 to 'select' (table expected, got no value)", coev.select)
+    refused("(no cases, and neither a timeout nor a default)", coev.select, {})
+    refused("(field 'timeout' is not a number)", coev.select, { { channel, "receive" }, timeout = "x" })
+    refused("(case 1: table expected, got number)", coev.select, { 1 })
+    refused("(case 1: nothing that one can wait for in a select)", coev.select, { {} })
+    refused("(case 1: nothing that one can wait for in a select)", coev.select, { { "x" } })
+    refused("(case 1: nothing that one can wait for in a select)", coev.select, { { coev.barrier.new(2) } })
+    refused('(case 1: of a channel: "receive" or "send" expected, got nil)', coev.select, { { channel } })
+    refused("(case 1: a value that is not nil is needed to send)", coev.select, { { channel, "send" } })
+    refused("(case 1: a condition with a mutex)", coev.select, { { coev.condition.new(coev.mutex.new()) } })
+    local mutex = coev.mutex.new()
+    mutex:lock()
+    refused("(case 1: the mutex is locked by this very task already)", coev.select, { { mutex } })
+    mutex:unlock()
+  end)
+
+  it("loses nothing and brings nothing twice in random schedules", function()
+    helper.run(function()
+      for seed = 1, 80 do
+        local channels, sent, got = {}, {}, {}
+        for i = 1, 3 do
+          channels[i] = coev.channel.new(i - 1)
+        end
+        local function receive(index, value)
+          if index and value ~= nil then
+            assert.is_nil(got[value])
+            got[value] = true
+          end
+        end
+        schedule.run(seed, 6, seed % 3, function(random, i)
+          for round = 1, 15 do
+            schedule.pause(random)
+            local cases, item = { timeout = schedule.timeout(random) or 0.0005 }, i * 100 + round
+            for j = 1, 3 do
+              cases[j] = i <= 3 and { channels[j], "send", item } or { channels[j], "receive" }
+            end
+            if i <= 3 then
+              sent[item] = "maybe"
+              sent[item] = coev.select(cases) and "yes" or "no"
+            else
+              receive(coev.select(cases))
+            end
+          end
+        end, function() end)
+        for i = 1, 3 do
+          channels[i]:close()
+          for value in channels[i]:iter() do
+            receive(i, value)
+          end
+        end
+        for item, how in pairs(sent) do
+          if how ~= "maybe" then
+            assert.equal(how == "yes", got[item] ~= nil, "item " .. item .. " of seed " .. seed)
+          end
+        end
+      end
+    end)
+  end)
+end)
