@@ -139,8 +139,8 @@ busted-portable:
 busted = $(ENVIRONMENT) $(BOUNDED) $(INTERPRETER) $(PRELOAD) "$$(command -v busted)" $(ARGS)
 
 # Nothing in them depends on when garbage is collected, or on how long it takes.
-STRESS_SPECS := $(patsubst %,spec/%_spec.lua,barrier cancel condition errors event group \
-	inspection life lubyk scheduler semaphore socket_connect socket_options socket_send supervisor suspend task waitgroup)
+STRESS_SPECS := $(patsubst %,spec/%_spec.lua,cancel errors group inspection life lubyk scheduler \
+	socket_connect socket_options socket_send supervisor suspend task)
 stress: INTERPRETER := $(CURDIR)/build/host-stress/lua5.5
 stress: LUA := 5.5
 stress: ## those specs on a Lua 5.5 that collects at each allocation, moves its stacks, checks its callers

@@ -23,7 +23,7 @@ use crate::error::Fault;
 use crate::sched::Scopes;
 use crate::vm::{
     Attend, Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
-    Value,
+    Value, Wakes,
 };
 use core::{Core, StandIn};
 use interests::{Direction, Key};
@@ -422,21 +422,6 @@ impl Host for Runtime {
         self.dropped.borrow_mut().push(TaskId::from_bits(id));
     }
 
-    #[inline(always)]
-    fn here(&self) -> i64 {
-        self.current
-            .get()
-            .map_or(0, |task| i64::from(task.index()) + 1)
-    }
-
-    fn wake_at(&self, key: i64) -> bool {
-        let Ok(index) = u32::try_from(key - 1) else {
-            return false;
-        };
-        let task = self.core.borrow().tasks.at(index);
-        task.is_some_and(|task| self.resume(task))
-    }
-
     fn endows_tasks(&self) -> bool {
         self.endows_tasks.get()
     }
@@ -491,5 +476,22 @@ impl Host for Runtime {
         } else {
             outcome
         })
+    }
+}
+
+impl Wakes for Runtime {
+    #[inline(always)]
+    fn here(&self) -> i64 {
+        self.current
+            .get()
+            .map_or(0, |task| i64::from(task.index()) + 1)
+    }
+
+    fn wake_at(&self, key: i64) -> bool {
+        let Ok(index) = u32::try_from(key - 1) else {
+            return false;
+        };
+        let task = self.core.borrow().tasks.at(index);
+        task.is_some_and(|task| self.resume(task))
     }
 }

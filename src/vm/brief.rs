@@ -7,8 +7,16 @@ use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// What these functions need of the runtime.
+pub(crate) trait Wakes: Host {
+    /// The key of what Lua keeps for the running task; 0 outside of tasks.
+    fn here(&self) -> i64;
+    /// Ends the suspension of the task with that key; answers whether there was one.
+    fn wake_at(&self, key: i64) -> bool;
+}
+
 /// The C function that answers the key of the running task's belongings, and 0 outside of tasks.
-pub(crate) const fn here<H: Host>() -> lua_CFunction {
+pub(crate) const fn here<H: Wakes>() -> lua_CFunction {
     push_here::<H>
 }
 
@@ -16,7 +24,7 @@ pub(crate) const fn here<H: Host>() -> lua_CFunction {
 ///
 /// # Safety
 /// Called by Lua, as a closure that `library` made.
-unsafe extern "C-unwind" fn push_here<H: Host>(l: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn push_here<H: Wakes>(l: *mut lua_State) -> c_int {
     // SAFETY: upvalue 1 is the runtime's userdata, as in `entry::trampoline`; a C function has 20 free slots. `here`
     // looks at a cell alone and cannot panic.
     unsafe {
@@ -28,7 +36,7 @@ unsafe extern "C-unwind" fn push_here<H: Host>(l: *mut lua_State) -> c_int {
 
 /// The C function that ends the suspension of the live task with this key; answers whether it was suspended, and is not
 /// being ended.
-pub(crate) const fn wake<H: Host>() -> lua_CFunction {
+pub(crate) const fn wake<H: Wakes>() -> lua_CFunction {
     push_woken::<H>
 }
 
@@ -36,7 +44,7 @@ pub(crate) const fn wake<H: Host>() -> lua_CFunction {
 ///
 /// # Safety
 /// As `push_here`.
-unsafe extern "C-unwind" fn push_woken<H: Host>(l: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn push_woken<H: Wakes>(l: *mut lua_State) -> c_int {
     // SAFETY: as in `push_here`. A panic ends here, and nothing else has a destructor.
     unsafe {
         let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();

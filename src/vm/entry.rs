@@ -28,10 +28,6 @@ pub(crate) trait Host: Sized + 'static {
     fn spawned(&self, id: u64, co: Coroutine, arguments: i32);
     /// Do new tasks get something of Lua's from the start?
     fn endows_tasks(&self) -> bool;
-    /// The key of what Lua keeps for the running task; 0 outside of tasks.
-    fn here(&self) -> i64;
-    /// Ends the suspension of the task with that key; answers whether there was one.
-    fn wake_at(&self, key: i64) -> bool;
     /// The handle of the task `id`, whose end matters, has been collected.
     fn dropped(&self, id: u64);
     /// Tasks that were held by what they wait for have been woken: the registry must hold them before Lua goes on.

@@ -21,7 +21,7 @@ mod registry;
 mod stack;
 mod state;
 
-pub(crate) use brief::{here as entry_here, wake as entry_wake};
+pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
 pub(crate) use compat::NESTED_WAITS;
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
