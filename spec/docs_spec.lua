@@ -74,6 +74,10 @@ describe("types/coev.lua", function()
     assert_same_names(names_of(coev.socket), names.socket)
   end)
 
+  it("has the functions of coev.socket.dns", function()
+    assert_same_names(names_of(coev.socket.dns), names.dns)
+  end)
+
   it("has the methods of a TCP socket", function()
     local near, far = peer.pair()
     assert_same_names(

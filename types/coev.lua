@@ -527,6 +527,116 @@ function socket.connect6(address, port, local_address, local_port) end
 ---@return string? err
 function socket.bind(address, port, backlog) end
 
+---"LuaSocket 3.1.0": what it answers like.
+socket._VERSION = "LuaSocket 3.1.0"
+---False: no call returns the time that it took.
+socket._DEBUG = false
+---What `getfd` returns without a descriptor.
+socket._SOCKETINVALID = -1
+---Bytes that a datagram may have where `receive` is not told more.
+socket._DATAGRAMSIZE = 8192
+---Bytes that a source asks for at once.
+socket.BLOCKSIZE = 2048
+
+---Seconds since 1970, by the clock of the calendar. Source: LuaSocket 3.1.
+---@return number seconds
+function socket.gettime() end
+
+---*Waits* so many seconds: `coev.sleep`. Source: LuaSocket 3.1.
+---@param seconds number
+function socket.sleep(seconds) end
+
+---Its arguments without the first `count` after it. Source: LuaSocket 3.1.
+---@param count integer
+---@param ... any
+---@return any ...
+function socket.skip(count, ...) end
+
+---A function that returns its arguments, or, where the first is false or nil, calls
+---`finalizer` and raises the second for `protect`. Source: LuaSocket 3.1.
+---@param finalizer? fun()
+---@return fun(...): any ...
+function socket.newtry(finalizer) end
+
+---`newtry()`. Source: LuaSocket 3.1.
+---@param ... any
+---@return any ...
+function socket.try(...) end
+
+---A function that calls `f` and returns `nil, err` for what `try` raises; other errors
+---and cancels pass. `f` may wait. Source: LuaSocket 3.1.
+---@param f function
+---@return function
+function socket.protect(f) end
+
+---A function that calls the function of `kinds` whose name is its first argument, or
+---`kinds.default` where that is no string, with the next two. Source: LuaSocket 3.1.
+---@param kinds table<string, function>
+---@return function
+function socket.choose(kinds) end
+
+---An LTN12 source that reads a socket: "by-length" or "until-closed" (default).
+---@param kind? string a key of `sourcet`
+---@param sock coev.socket.Client
+---@param length? integer
+---@return function source
+function socket.source(kind, sock, length) end
+
+---An LTN12 sink that writes to a socket: "keep-open" (default) or "close-when-done".
+---@param kind? string a key of `sinkt`
+---@param sock coev.socket.Client
+---@return function sink
+function socket.sink(kind, sock) end
+
+---The kinds of sources. Source: LuaSocket 3.1.
+---@type table<string, function>
+socket.sourcet = {}
+---The kinds of sinks. Source: LuaSocket 3.1.
+---@type table<string, function>
+socket.sinkt = {}
+
+---What the system knows of hosts, asked in other threads.
+---@class coev.socket.dns
+local dns = {}
+
+socket.dns = dns
+
+---@class coev.socket.Host
+---@field name string
+---@field alias string[]
+---@field ip string[]
+
+---*Waits* for the IPv4 address of a host. *Fails* with "host not found".
+---Source: LuaSocket 3.1.
+---@param host string a name, or an address
+---@return string? ip the first one
+---@return coev.socket.Host|string all_or_err
+function dns.toip(host) end
+
+---*Waits* for the name of a host. Source: LuaSocket 3.1.
+---@param host string a name, or an address
+---@return string? name
+---@return coev.socket.Host|string all_or_err
+function dns.tohostname(host) end
+
+---*Waits* for all addresses of a host. Source: LuaSocket 3.1.
+---@param host string
+---@return { family: "inet"|"inet6", addr: string }[]? addresses
+---@return string? err
+function dns.getaddrinfo(host) end
+
+---*Waits* for the names of a host's addresses, and of a service. Source: LuaSocket 3.1.
+---@param host? string
+---@param service? string|integer
+---@return string[]? names
+---@return string? service_or_err
+function dns.getnameinfo(host, service) end
+
+---The name of this host. Source: LuaSocket 3.1.
+---@return string? name
+---@return string? err
+function dns.gethostname() end
+
 ---What all TCP sockets do, whatever their class. `tostring` shows the class as
 ---LuaSocket does: `tcp{master}: 0x…`. A socket that is collected is closed.
 ---@class coev.socket.TCP

@@ -1,6 +1,7 @@
 //! Everything that a task can wait for: a small value that can be polled, expires, and leaves no trace when dropped.
 
 use super::Runtime;
+use super::resolver::Resolve;
 use super::stream::{Accept, Connect, Receive, Send};
 use crate::sched::TaskId;
 use crate::vm::{Reply, Value};
@@ -21,6 +22,8 @@ pub(crate) enum Operation {
     Accept(Accept),
     /// A connection.
     Connect(Box<Connect>),
+    /// What is known of a host.
+    Resolve(Box<Resolve>),
 }
 
 /// What polling answers. `Pending`: the task's id has been left where the wake-up will come from.
@@ -47,6 +50,7 @@ impl Operation {
             Operation::Send(send) => send.poll(runtime, task),
             Operation::Accept(accept) => accept.poll(runtime, task),
             Operation::Connect(connect) => connect.poll(runtime, task),
+            Operation::Resolve(resolve) => resolve.poll(runtime, task),
         }
     }
 
@@ -57,7 +61,9 @@ impl Operation {
             Operation::Join(..) => Reply::two(false, "timeout"),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
-            Operation::Accept(_) | Operation::Connect(_) => Reply::failure("timeout"),
+            Operation::Accept(_) | Operation::Connect(_) | Operation::Resolve(_) => {
+                Reply::failure("timeout")
+            }
         };
         self.withdraw(runtime, task);
         reply
@@ -66,7 +72,7 @@ impl Operation {
     /// Takes the task's id back from wherever it was left, and passes on what it had been given.
     pub(crate) fn withdraw(&mut self, runtime: &Runtime, task: TaskId) {
         match self {
-            Operation::Sleep | Operation::Suspend(_) => {}
+            Operation::Sleep | Operation::Suspend(_) | Operation::Resolve(_) => {}
             Operation::Join(joined, _) => runtime.leave_join(*joined, task),
             Operation::Receive(receive) => receive.withdraw(runtime, task),
             Operation::Send(send) => send.withdraw(runtime, task),
@@ -85,6 +91,7 @@ impl Operation {
             Operation::Send(send) => format!("send on {}", send.stream),
             Operation::Accept(accept) => format!("accept on {}", accept.stream),
             Operation::Connect(connect) => format!("connect to {}", connect.target()),
+            Operation::Resolve(resolve) => format!("look-up of {}", resolve.subject()),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The functions of `coev.socket`.
 
-use super::{CLIENT, MASTER, SERVER};
+use super::{CLIENT, MASTER, SERVER, dns};
 use crate::api::function;
 use crate::error::Fault;
 use crate::runtime::stream::{Connect, Stream, Target};
 use crate::runtime::{Deadline, Operation, Runtime};
-use crate::sys::failure;
+use crate::sys::{clock, failure};
 use crate::sys::names::{Family, Question};
 use crate::sys::socket::{Flag, Socket};
 use crate::vm::{Function, Outcome, Reply, Stack, Value};
@@ -21,6 +21,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"tcp6", tcp6),
     function!(waits c"connect", connect),
     function!(c"bind", bind),
+    function!(c"gettime", gettime),
+    dns::ADDRESSES,
+    dns::HOST,
+    dns::NAMES,
+    dns::OWN_NAME,
 ];
 
 /// The arguments, by position.
@@ -49,6 +54,11 @@ fn tcp(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
         MASTER,
         Rc::new(stream),
     ))))
+}
+
+/// `socket.gettime()`: seconds of the calendar, as LuaSocket's.
+fn gettime(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(Outcome::Reply(Reply::one(clock::calendar())))
 }
 
 /// `socket.tcp4()`

@@ -1,5 +1,6 @@
 //! `coev.socket`: LuaSocket's module, cooperative.
 
+mod dns;
 mod functions;
 mod options;
 mod tcp;

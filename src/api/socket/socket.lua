@@ -1,5 +1,20 @@
--- What of coev.socket is better said in Lua. Called with the module's table and coev's.
-local socket = ...
+-- What of coev.socket is better said in Lua. Called with the module's table, coev's, and the natives.
+local socket, coev, natives = ...
+local error, type, select, setmetatable, tostring = error, type, select, setmetatable, tostring
+local floor, min = math.floor, math.min
+
+-- What only this file calls.
+local function take(name)
+  local f = socket[name]
+  socket[name] = nil
+  return f
+end
+
+socket._VERSION = "LuaSocket 3.1.0"
+socket._DEBUG = false
+socket._SOCKETINVALID = -1
+socket._DATAGRAMSIZE = 8192
+socket.BLOCKSIZE = 2048
 
 function socket.connect4(host, port, local_host, local_port)
   return socket.connect(host, port, local_host, local_port, "inet")
@@ -7,4 +22,165 @@ end
 
 function socket.connect6(host, port, local_host, local_port)
   return socket.connect(host, port, local_host, local_port, "inet6")
+end
+
+socket.sleep = coev.sleep
+
+-- Exceptions ---------------------------------------------------------------
+
+-- What `try` has raised, so that `protect` knows it from other errors.
+local raised = setmetatable({}, { __mode = "k" })
+local OPAQUE = { __metatable = false }
+
+function socket.skip(count, ...)
+  local number = tonumber(count)
+  if not number then natives.check(count, "number", 1, "skip") end
+  if number < 0 then return count, ... end
+  return select(floor(number) + 1, ...)
+end
+
+function socket.newtry(finalizer)
+  return function(...)
+    if ... then return ... end
+    if finalizer then coev.pcall(finalizer) end
+    local problem = setmetatable({ (select(2, ...)) }, OPAQUE)
+    raised[problem] = true
+    error(problem, 0)
+  end
+end
+
+local function unwrapped(ok, ...)
+  if ok then return ... end
+  local problem = ...
+  if type(problem) == "table" and raised[problem] then return nil, problem[1] end
+  error(problem, 0)
+end
+
+function socket.protect(f)
+  return function(...)
+    return unwrapped(coev.pcall(f, ...))
+  end
+end
+
+socket.try = socket.newtry()
+
+-- Sources and sinks --------------------------------------------------------
+
+function socket.choose(kinds)
+  return function(kind, first, second)
+    if type(kind) ~= "string" then
+      kind, first, second = "default", kind, first
+    end
+    local make = kinds[kind]
+    if not make then error("unknown key (" .. tostring(kind) .. ")", 3) end
+    return make(first, second)
+  end
+end
+
+-- Something to call that `select` takes for the socket.
+local function stand_for(sock, call)
+  return setmetatable({
+    getfd = function() return sock:getfd() end,
+    dirty = function() return sock:dirty() end,
+  }, { __call = call })
+end
+
+socket.sourcet = {
+  ["by-length"] = function(sock, left)
+    return stand_for(sock, function()
+      if left <= 0 then return nil end
+      local chunk, err = sock:receive(min(socket.BLOCKSIZE, left))
+      if err then return nil, err end
+      left = left - #chunk
+      return chunk
+    end)
+  end,
+  ["until-closed"] = function(sock)
+    local ended = false
+    return stand_for(sock, function()
+      if ended then return nil end
+      local chunk, err, partial = sock:receive(socket.BLOCKSIZE)
+      if not err then return chunk end
+      if err ~= "closed" then return nil, err end
+      sock:close()
+      ended = true
+      return partial
+    end)
+  end,
+}
+socket.sourcet.default = socket.sourcet["until-closed"]
+socket.source = socket.choose(socket.sourcet)
+
+local function sink(at_end)
+  return function(sock)
+    return stand_for(sock, function(_, chunk)
+      if chunk then return sock:send(chunk) end
+      at_end(sock)
+      return 1
+    end)
+  end
+end
+
+socket.sinkt = {
+  ["close-when-done"] = sink(function(sock) sock:close() end),
+  ["keep-open"] = sink(function() end),
+}
+socket.sinkt.default = socket.sinkt["keep-open"]
+socket.sink = socket.choose(socket.sinkt)
+
+-- Names --------------------------------------------------------------------
+
+local addresses_of, facts_of, names_of = take("addresses_of"), take("facts_of"), take("names_of")
+
+-- The facts in `text` whose letter is `letter`, in order.
+local function facts(text, letter)
+  local found = {}
+  for kind, fact in text:gmatch("(%w)([^\n]*)\n?") do
+    if kind == letter then found[#found + 1] = fact end
+  end
+  return found
+end
+
+local function check_host(host, name)
+  if type(host) == "number" then return tostring(host) end
+  return natives.check(host, "string", 1, name)
+end
+
+-- All that is known of a host: the first fact with that letter, and a table.
+local function resolved(letter, text, err)
+  if not text then return nil, err end
+  local all = { name = facts(text, "n")[1], alias = facts(text, "a"), ip = facts(text, "i") }
+  return facts(text, letter)[1], all
+end
+
+local dns = { gethostname = take("own_name") }
+socket.dns = dns
+
+function dns.toip(host)
+  return resolved("i", facts_of(check_host(host, "toip")))
+end
+
+function dns.tohostname(host)
+  return resolved("n", facts_of(check_host(host, "tohostname")))
+end
+
+function dns.getaddrinfo(host)
+  local text, err = addresses_of(check_host(host, "getaddrinfo"))
+  if not text then return nil, err end
+  local list = {}
+  for kind, address in text:gmatch("(%w)([^\n]*)\n?") do
+    list[#list + 1] = { family = kind == "4" and "inet" or "inet6", addr = address }
+  end
+  return list
+end
+
+function dns.getnameinfo(host, service)
+  if host == nil and service == nil then error("host and serv cannot be both nil", 2) end
+  if host ~= nil then host = check_host(host, "getnameinfo") end
+  if service ~= nil and type(service) ~= "number" then natives.check(service, "string", 2, "getnameinfo") end
+  local text, err = names_of(host, service)
+  if not text then return nil, err end
+  local names = facts(text, "h")
+  if service == nil then return names end
+  return names, facts(text, "s")[1]
 end

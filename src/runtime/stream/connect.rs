@@ -4,8 +4,10 @@ use super::Stream;
 use crate::runtime::Runtime;
 use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
+use crate::runtime::resolver::Case;
 use crate::sched::TaskId;
 use crate::sys::failure;
+use crate::sys::hosts::{Finding, Inquiry};
 use crate::sys::names::{Answer, Family, Question};
 use crate::vm::{Class, Reply, Value};
 use std::borrow::Cow;
@@ -13,7 +15,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// A connecting call.
 pub(crate) struct Connect {
@@ -40,7 +42,7 @@ enum Stage {
     /// Nothing has been done.
     Start,
     /// A thread asks the resolver.
-    Resolving(Arc<OnceLock<Answer>>),
+    Resolving(Arc<Case>),
     /// The addresses are known.
     Trying(Attempts),
 }
@@ -115,9 +117,9 @@ impl Connect {
                 Some(answer) => self.answered(answer),
                 None => self.ask(runtime, task),
             },
-            Stage::Resolving(answer) => match answer.get().cloned() {
-                Some(answer) => self.answered(answer),
-                None => Step::Pending,
+            Stage::Resolving(case) => match case.finding().cloned() {
+                Some(Finding::Addresses(answer)) => self.answered(answer),
+                Some(Finding::Facts(_)) | None => Step::Pending,
             },
             Stage::Trying(Attempts { underway: true, .. }) => self.look(runtime, task),
             Stage::Trying(Attempts {
@@ -126,17 +128,11 @@ impl Connect {
         }
     }
 
-    /// Asks the resolver in a thread of its own.
+    /// Asks the resolver.
     fn ask(&mut self, runtime: &Runtime, task: TaskId) -> Step {
-        let answer = Arc::new(OnceLock::new());
-        let (question, place) = (self.question.clone(), Arc::clone(&answer));
-        let work = move || {
-            // Nobody else sets it: the place is this thread's.
-            let _ = place.set(question.resolve());
-        };
-        match runtime.start_thread(task, work) {
-            Ok(()) => {
-                self.stage = Stage::Resolving(answer);
+        match runtime.ask(Inquiry::Addresses(self.question.clone()), task) {
+            Ok(case) => {
+                self.stage = Stage::Resolving(case);
                 Step::Pending
             }
             Err(error) => Step::Ended(Err(failure::word(&error))),
