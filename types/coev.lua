@@ -601,10 +601,7 @@ local dns = {}
 
 socket.dns = dns
 
----@class coev.socket.Host
----@field name string
----@field alias string[]
----@field ip string[]
+---@alias coev.socket.Host { name: string, alias: string[], ip: string[] }
 
 ---*Waits* for the IPv4 address of a host. *Fails* with "host not found".
 ---Source: LuaSocket 3.1.
@@ -637,64 +634,163 @@ function dns.getnameinfo(host, service) end
 ---@return string? err
 function dns.gethostname() end
 
----What all TCP sockets do, whatever their class. `tostring` shows the class as
+---A UDP socket, of the family of its first address. Source: LuaSocket 3.1.
+---@return coev.socket.UDP? udp
+---@return string? err
+---@nodiscard
+function socket.udp() end
+
+---Like `udp`, for IPv4. Source: LuaSocket 3.1.
+---@return coev.socket.UDP? udp
+---@return string? err
+---@nodiscard
+function socket.udp4() end
+
+---Like `udp`, for IPv6. Source: LuaSocket 3.1.
+---@return coev.socket.UDP? udp
+---@return string? err
+---@nodiscard
+function socket.udp6() end
+
+---Sockets whose addresses are paths: `stream` (also `tcp`, and a call of the table
+---itself) and `dgram` (also `udp`). What `require "socket.unix"` returns after
+---`coev.patch`. Addresses are paths in `bind`, `connect`, `sendto`, `receivefrom`,
+---`getsockname` and `getpeername`. Source: LuaSocket 3.1.
+socket.unix = {}
+
+---Two connected streams. *Fails* with "too many open files".
+---@return coev.socket.Client? near
+---@return coev.socket.Client|string far_or_err
+function socket.pair() end
+
+---An object for an open descriptor of a socket, of the class that fits. The descriptor
+---is the object's from now on.
+---@param fd integer
+---@param unread? string what had been read from it: the second result of `detach`
+---@return coev.socket.Socket? socket
+---@return string? err
+function socket.fdopen(fd, unread) end
+
+---What all sockets do, whatever their class. `tostring` shows the class as
 ---LuaSocket does: `tcp{master}: 0x…`. A socket that is collected is closed.
----@class coev.socket.TCP
----@field class "tcp{master}"|"tcp{server}"|"tcp{client}" what the object is at the moment
-local TCP = {}
+---@class coev.socket.Socket
+---@field class string what the object is at the moment: "tcp{master}", "tcp{server}", "tcp{client}", "udp{connected}", "udp{unconnected}", or the same with unixstream or unixdgram
+local Socket = {}
 
 ---Closes the socket, as often as it is called. What waits on it is woken and gets
 ---"closed". Source: LuaSocket 3.1.
 ---@return 1
-function TCP:close() end
+function Socket:close() end
 
 ---Bounds the calls that wait. Source: LuaSocket 3.1.
 ---@param seconds? number nil or less than 0: no bound; 0: such calls never wait
 ---@param mode? "b"|"t" "b" (default) bounds each wait, counted from the start of the call; "t" bounds the whole call
 ---@return 1
-function TCP:settimeout(seconds, mode) end
+function Socket:settimeout(seconds, mode) end
 
 ---The bounds set by `settimeout`. Source: LuaSocket 3.1.
 ---@return number block seconds of mode "b"; less than 0 for none
 ---@return number total seconds of mode "t"; less than 0 for none
 ---@nodiscard
-function TCP:gettimeout() end
+function Socket:gettimeout() end
 
 ---The local address. *Fails* on a socket that is not open. Source: LuaSocket 3.1.
 ---@return string? address
 ---@return string port_or_err the port as a string of digits
 ---@return "inet"|"inet6"|nil family
-function TCP:getsockname() end
+function Socket:getsockname() end
 
 ---The address of the peer. *Fails* on a socket that is not connected.
 ---Source: LuaSocket 3.1.
 ---@return string? address
 ---@return integer|string port_or_err
 ---@return "inet"|"inet6"|nil family
-function TCP:getpeername() end
+function Socket:getpeername() end
 
 ---@alias coev.socket.Option
 ---| "tcp-nodelay" # send small packets at once
----| "keepalive" # ask a silent peer whether it is still there
+---| "keepalive" # ask a silent peer whether it is still there; "tcp-keepidle", "tcp-keepintvl" and "tcp-keepcnt" say when
+---| "linger" # a table { on = boolean, timeout = seconds }
 ---| "reuseaddr" # bind to an address that was in use a moment ago
+---| "reuseport" # bind to an address that others listen on, too
+---| "ipv6-v6only" # IPv6 alone
+---| "recv-buffer-size" # bytes
+---| "send-buffer-size" # bytes
+---| "error" # only asked for: the error that waits to be told, or nil
+---| "bindtodevice" # the name of a network device
+---| "tcp-defer-accept" # only set: seconds
+---| "tcp-fastopen" # only set
+---| "tcp-fastopen-connect" # only set
+---| "broadcast" # UDP, as those below
+---| "dontroute"
+---| "ip-multicast-if" # an address, or "*"
+---| "ip-multicast-ttl" # only set
+---| "ip-multicast-loop"
+---| "ip-add-membership" # only set: { multiaddr = address, interface = address or "*" }
+---| "ip-drop-membership"
+---| "ipv6-unicast-hops"
+---| "ipv6-multicast-hops"
+---| "ipv6-multicast-loop"
+---| "ipv6-add-membership" # only set: { multiaddr = address, interface = number or nil }
+---| "ipv6-drop-membership"
 
 ---*Fails* with "setsockopt failed". Source: LuaSocket 3.1.
 ---@param option coev.socket.Option
----@param value boolean
+---@param value boolean|number|string|table
 ---@return 1? ok
 ---@return string? err
-function TCP:setoption(option, value) end
+function Socket:setoption(option, value) end
 
 ---*Fails* with "getsockopt failed". Source: LuaSocket 3.1.
 ---@param option coev.socket.Option
----@return boolean? value
+---@return any value
 ---@return string? err
-function TCP:getoption(option) end
+function Socket:getoption(option) end
 
 ---The descriptor, which stays the socket's own. Source: LuaSocket 3.1.
 ---@return integer fd -1 when the socket is not open
 ---@nodiscard
-function TCP:getfd() end
+function Socket:getfd() end
+
+---Takes another descriptor in place of its own, which stays open. Source: LuaSocket 3.1.
+---@param fd integer -1 for none
+function Socket:setfd(fd) end
+
+---The family of its addresses. Source: LuaSocket 3.1.
+---@return "inet4"|"inet6"|"unix" family
+function Socket:getfamily() end
+
+---Is there something that was read and that no call has returned yet? Source: LuaSocket 3.1.
+---@return boolean
+function Socket:dirty() end
+
+---Lets the descriptor go: the object is closed, the descriptor stays open.
+---@return integer? fd
+---@return string unread_or_err what had been read from it and not been asked for
+function Socket:detach() end
+
+---What streams do, be they of TCP or of paths.
+---@class coev.socket.TCP: coev.socket.Socket
+local TCP = {}
+
+---Sets the longest line that `receive` returns; without an argument it only tells.
+---@param bytes? integer nil restores 1 MiB; `math.huge` is without end
+---@return integer before
+function TCP:setmaxline(bytes) end
+
+---`connect`, by its other name. Source: LuaSocket 3.1.
+---@param address string
+---@param port integer|string
+---@return 1? ok
+---@return string? err
+function TCP:setpeername(address, port) end
+
+---`bind`, by its other name. Source: LuaSocket 3.1.
+---@param address string
+---@param port integer|string
+---@return 1? ok
+---@return string? err
+function TCP:setsockname(address, port) end
 
 ---*Waits* until a connection is made; the object is a client from then on, even
 ---after a failure. *Fails* as `socket.connect` does, with "timeout" under
@@ -742,19 +838,49 @@ function Server:accept() end
 local Client = {}
 
 ---*Waits* for data. *Fails* with "closed" or "timeout", and the part that came
----before as the third result. Source: LuaSocket 3.1, which knows "*l" and "*a" only
----with the star.
+---before as the third result; with "oversized" where the result would have more than
+---`max_size` bytes, and as many of them. Source: LuaSocket 3.1, which knows "*l" and
+---"*a" only with the star, and no `max_size`.
 ---@param pattern? "*l"|"l"|"*a"|"a"|integer "*l" (default): a line, without its end, and without any carriage return; "*a": all up to the end; a number: that many bytes
 ---@param prefix? string put in front of the result; counts for a number of bytes
+---@param max_size? integer bytes, the prefix among them (default: `setmaxline` for lines, no bound for others)
 ---@return string? data
 ---@return string? err
 ---@return string? partial
-function Client:receive(pattern, prefix) end
+function Client:receive(pattern, prefix, max_size) end
+
+---*Waits* for data, and returns what there is. *Fails* as `receive` does.
+---@param max integer bytes
+---@return string? data
+---@return string? err
+---@return string? partial
+function Client:receiveany(max) end
+
+---A function that *waits* for all up to a string, and returns that; called with a size,
+---it returns pieces of so many bytes, and nil after the last one. *Fails* as `receive`
+---does, with "oversized" as a line would. Source: OpenResty.
+---@param pattern string not a Lua pattern
+---@param options? { inclusive?: boolean } `inclusive`: the result ends with the string
+---@return fun(size?: integer): string?, string?, string?
+function Client:receiveuntil(pattern, options) end
+
+---Bytes received, bytes sent, seconds since it was made. Source: LuaSocket 3.1.
+---@return integer received
+---@return integer sent
+---@return number age
+function Client:getstats() end
+
+---Sets what `getstats` returns. Source: LuaSocket 3.1.
+---@param received? integer
+---@param sent? integer
+---@param age? number
+---@return 1
+function Client:setstats(received, sent, age) end
 
 ---*Waits* until all is sent. *Fails* with "closed" or "timeout", and the index of the
 ---last byte sent as the third result: to go on, send from the next one.
 ---Source: LuaSocket 3.1.
----@param data string
+---@param data string|string[] a list is sent as if it were one string
 ---@param i? integer index of the first byte (default 1), as in `string.sub`
 ---@param j? integer index of the last byte (default -1), as in `string.sub`
 ---@return integer? last index of the last byte sent
@@ -766,5 +892,101 @@ function Client:send(data, i, j) end
 ---@param how? "receive"|"send"|"both" (default "both")
 ---@return 1
 function Client:shutdown(how) end
+
+---A UDP socket. Its peer, if any, is set by `setpeername`.
+---@class coev.socket.UDP: coev.socket.Socket
+local UDP = {}
+
+---*Waits* for a message. *Fails* with "timeout", "closed", or "connection refused" on a
+---connected socket. Source: LuaSocket 3.1.
+---@param size? integer bytes at most (default 8192); the rest of a longer message is lost
+---@return string? message
+---@return string? err
+function UDP:receive(size) end
+
+---Like `receive`, with the sender; unconnected sockets only. Source: LuaSocket 3.1.
+---@param size? integer
+---@return string? message
+---@return string ip_or_err
+---@return integer? port
+function UDP:receivefrom(size) end
+
+---Sends a message to the peer; connected sockets only. *Waits* for room.
+---Source: LuaSocket 3.1.
+---@param message string
+---@return integer? bytes
+---@return string? err
+function UDP:send(message) end
+
+---Sends a message; unconnected sockets only. Source: LuaSocket 3.1.
+---@param message string
+---@param ip string an address, no name
+---@param port integer|string
+---@return integer? bytes
+---@return string? err
+function UDP:sendto(message, ip, port) end
+
+---Connects to a peer, or, with "*", to nobody again. *Waits* for a name.
+---Source: LuaSocket 3.1.
+---@param address string
+---@param port? integer|string
+---@return 1? ok
+---@return string? err
+function UDP:setpeername(address, port) end
+
+---Gives the socket a local address. Source: LuaSocket 3.1.
+---@param address string an address of this machine, or "*" for all
+---@param port integer|string 0 is any free port
+---@return 1? ok
+---@return string? err
+function UDP:setsockname(address, port) end
+
+---A socket of messages between paths. `receive`, `receivefrom` and `send` are those of
+---UDP; the sender is a path, empty where it has none.
+---@class coev.socket.Dgram: coev.socket.Socket
+local Dgram = {}
+
+---@param size? integer
+---@return string? message
+---@return string? err
+function Dgram:receive(size) end
+
+---@param size? integer
+---@return string? message
+---@return string path_or_err
+function Dgram:receivefrom(size) end
+
+---@param message string
+---@return integer? bytes
+---@return string? err
+function Dgram:send(message) end
+
+---@param message string
+---@param path string
+---@return integer? bytes
+---@return string? err
+function Dgram:sendto(message, path) end
+
+---@param path string
+---@return 1? ok
+---@return string? err
+function Dgram:bind(path) end
+
+---@param path string
+---@return 1? ok
+---@return string? err
+function Dgram:connect(path) end
+
+---`bind`, by its other name.
+---@param path string
+---@return 1? ok
+---@return string? err
+function Dgram:setsockname(path) end
+
+---`connect`, by its other name.
+---@param path string
+---@return 1? ok
+---@return string? err
+function Dgram:setpeername(path) end
 
 return coev

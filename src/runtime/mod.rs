@@ -347,6 +347,14 @@ impl Runtime {
         Ok(key)
     }
 
+    /// Forgets a descriptor that stays open, and wakes who waited for it.
+    pub(crate) fn abandon_interest(&self, fd: RawFd, key: Key) {
+        if let Some(poller) = &self.core.borrow().poller {
+            poller.delete(fd);
+        }
+        self.forget_interest(key);
+    }
+
     /// Forgets a descriptor that is about to be closed, and wakes who waited for it.
     pub(crate) fn forget_interest(&self, key: Key) {
         let mut core = self.core.borrow_mut();

@@ -2,7 +2,7 @@
 
 use super::Runtime;
 use super::resolver::Resolve;
-use super::stream::{Accept, Connect, Receive, Send};
+use super::stream::{Accept, Connect, Receive, ReceiveFrom, Send, SendTo};
 use crate::sched::TaskId;
 use crate::vm::{Reply, Value};
 
@@ -22,6 +22,10 @@ pub(crate) enum Operation {
     Accept(Accept),
     /// A connection.
     Connect(Box<Connect>),
+    /// A message.
+    ReceiveFrom(ReceiveFrom),
+    /// Room for a message.
+    SendTo(Box<SendTo>),
     /// What is known of a host.
     Resolve(Box<Resolve>),
 }
@@ -50,6 +54,8 @@ impl Operation {
             Operation::Send(send) => send.poll(runtime, task),
             Operation::Accept(accept) => accept.poll(runtime, task),
             Operation::Connect(connect) => connect.poll(runtime, task),
+            Operation::ReceiveFrom(receive) => receive.poll(runtime, task),
+            Operation::SendTo(send) => send.poll(runtime, task),
             Operation::Resolve(resolve) => resolve.poll(runtime, task),
         }
     }
@@ -61,9 +67,11 @@ impl Operation {
             Operation::Join(..) => Reply::two(false, "timeout"),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
-            Operation::Accept(_) | Operation::Connect(_) | Operation::Resolve(_) => {
-                Reply::failure("timeout")
-            }
+            Operation::Accept(_)
+            | Operation::Connect(_)
+            | Operation::ReceiveFrom(_)
+            | Operation::SendTo(_)
+            | Operation::Resolve(_) => Reply::failure("timeout"),
         };
         self.withdraw(runtime, task);
         reply
@@ -78,6 +86,8 @@ impl Operation {
             Operation::Send(send) => send.withdraw(runtime, task),
             Operation::Accept(accept) => accept.withdraw(runtime, task),
             Operation::Connect(connect) => connect.withdraw(runtime, task),
+            Operation::ReceiveFrom(receive) => receive.withdraw(runtime, task),
+            Operation::SendTo(send) => send.withdraw(runtime, task),
         }
     }
 
@@ -91,6 +101,8 @@ impl Operation {
             Operation::Send(send) => format!("send on {}", send.stream),
             Operation::Accept(accept) => format!("accept on {}", accept.stream),
             Operation::Connect(connect) => format!("connect to {}", connect.target()),
+            Operation::ReceiveFrom(receive) => format!("receive on {}", receive.stream),
+            Operation::SendTo(send) => format!("send on {}", send.stream),
             Operation::Resolve(resolve) => format!("look-up of {}", resolve.subject()),
         }
     }

@@ -251,7 +251,8 @@ impl Runtime {
         if scopes.is_some_and(|scopes| scopes.verdict(looked).is_some()) {
             return None;
         }
-        self.scoped.set(scopes.is_some_and(|scopes| !scopes.is_idle()));
+        self.scoped
+            .set(scopes.is_some_and(|scopes| !scopes.is_idle()));
         Some(std::mem::take(&mut record.body.kept))
     }
 

@@ -87,7 +87,10 @@ const MOST_ROOM: usize = 1 << 20;
 /// The name (`n`), aliases (`a`) and IPv4 addresses (`i`) of a host.
 fn host_facts(host: &str) -> Result<Vec<String>, Cow<'static, str>> {
     let name = CString::new(host).map_err(|_| Cow::Borrowed("host not found"))?;
-    let numeric = host.parse::<Ipv4Addr>().ok().map(|address| address.octets());
+    let numeric = host
+        .parse::<Ipv4Addr>()
+        .ok()
+        .map(|address| address.octets());
     let mut room = vec![0_u8; FIRST_ROOM];
     loop {
         // SAFETY: an entry of null pointers is one that the calls may fill.
@@ -165,10 +168,7 @@ fn host_word(problem: c_int) -> &'static str {
 }
 
 /// The name of each address of a host (`h`), and that of a service (`s`).
-fn names_of(
-    host: Option<&str>,
-    service: Option<&str>,
-) -> Result<Vec<String>, Cow<'static, str>> {
+fn names_of(host: Option<&str>, service: Option<&str>) -> Result<Vec<String>, Cow<'static, str>> {
     /// Room for a host's name.
     const HOST_ROOM: usize = 1025;
     /// Room for the name of a service.
@@ -195,8 +195,10 @@ fn names_of(
             return Err(word(status));
         }
         let text = |bytes: &[u8]| {
-            CStr::from_bytes_until_nul(bytes)
-                .map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned())
+            CStr::from_bytes_until_nul(bytes).map_or_else(
+                |_| String::new(),
+                |text| text.to_string_lossy().into_owned(),
+            )
         };
         if host.is_some() {
             names.push(format!("h{}", text(&name)));

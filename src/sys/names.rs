@@ -16,6 +16,8 @@ pub(crate) enum Family {
     V4,
     /// IPv6 only.
     V6,
+    /// Paths of this machine.
+    Unix,
 }
 
 /// A question to the resolver.
@@ -39,15 +41,27 @@ impl Family {
             Family::Unspecified => true,
             Family::V4 => address.is_ipv4(),
             Family::V6 => address.is_ipv6(),
+            Family::Unix => false,
+        }
+    }
+
+    /// The family of an address.
+    pub(crate) fn of(address: &socket2::SockAddr) -> Family {
+        match libc::c_int::from(address.family()) {
+            libc::AF_INET => Family::V4,
+            libc::AF_INET6 => Family::V6,
+            libc::AF_UNIX => Family::Unix,
+            _ => Family::Unspecified,
         }
     }
 
     /// The system's number for it.
-    fn number(self) -> libc::c_int {
+    pub(super) fn number(self) -> libc::c_int {
         match self {
             Family::Unspecified => libc::AF_UNSPEC,
             Family::V4 => libc::AF_INET,
             Family::V6 => libc::AF_INET6,
+            Family::Unix => libc::AF_UNIX,
         }
     }
 }

@@ -26,6 +26,107 @@ end
 
 socket.sleep = coev.sleep
 
+-- Methods ------------------------------------------------------------------
+
+local STREAMS = {
+  "tcp{master}", "tcp{client}", "tcp{server}", "unixstream{master}", "unixstream{client}", "unixstream{server}",
+}
+local DATAGRAMS = { "udp{unconnected}", "udp{connected}", "unixdgram{unconnected}", "unixdgram{connected}" }
+
+-- Calls `change` with the methods of each class.
+local function each_class(classes, change)
+  for _, class in ipairs(classes) do change(natives[class]) end
+end
+
+-- Options that LuaSocket takes in a table: its fields, and the types that they must have.
+local MEMBERSHIP = { { "multiaddr", "string" }, { "interface", "string" } }
+local MEMBERSHIP6 = { { "multiaddr", "string" }, { "interface", "number", optional = true } }
+local FIELDS = {
+  ["linger"] = { { "on", "boolean" }, { "timeout", "number" } },
+  ["ip-add-membership"] = MEMBERSHIP,
+  ["ip-drop-membership"] = MEMBERSHIP,
+  ["ipv6-add-membership"] = MEMBERSHIP6,
+  ["ipv6-drop-membership"] = MEMBERSHIP6,
+}
+
+-- The field of an option's table.
+local function field(options, description)
+  local name, expected = description[1], description[2]
+  local value = options[name]
+  if type(value) ~= expected and not (value == nil and description.optional) then
+    error(("bad argument #2 to 'setoption' (%s '%s' field expected)"):format(expected, name), 3)
+  end
+  return value
+end
+
+local function with_tables(methods)
+  local set, get = methods.setoption, methods.getoption
+  function methods.setoption(sock, ...)
+    local name, value = ...
+    local fields = name ~= nil and FIELDS[name]
+    if not fields then return set(sock, ...) end
+    natives.check(value, "table", 2, "setoption")
+    return set(sock, name, field(value, fields[1]), field(value, fields[2]))
+  end
+  function methods.getoption(sock, ...)
+    if ... ~= "linger" then return get(sock, ...) end
+    local on, timeout = get(sock, "linger")
+    if on == nil then return nil, timeout end
+    return { on = on, timeout = timeout }
+  end
+end
+each_class(STREAMS, with_tables)
+each_class(DATAGRAMS, with_tables)
+
+-- Names are resolved where a task can wait for them.
+local function with_names(methods)
+  local set = methods.setpeername
+  function methods.setpeername(sock, ...)
+    local host, port = ...
+    if type(host) ~= "string" or host == "*" or host:find("^[%d.]+$") or host:find(":", 1, true) then
+      return set(sock, ...)
+    end
+    local addresses, err = socket.dns.getaddrinfo(host)
+    local done
+    for _, entry in ipairs(addresses or {}) do
+      done, err = set(sock, entry.addr, port)
+      if done then return done end
+    end
+    return nil, err
+  end
+end
+each_class({ "udp{unconnected}", "udp{connected}" }, with_names)
+
+each_class(STREAMS, function(methods)
+  local read = methods.receiveuntil
+  function methods.receiveuntil(sock, pattern, options)
+    natives.check(pattern, "string", 1, "receiveuntil")
+    if pattern == "" then error("bad argument #1 to 'receiveuntil' (empty pattern)", 2) end
+    if options ~= nil then natives.check(options, "table", 2, "receiveuntil") end
+    local inclusive = options ~= nil and options.inclusive == true
+    local ended = false
+    -- After the last piece comes one nil, so that a loop over pieces ends.
+    return function(size)
+      if ended then
+        ended = false
+        return nil
+      end
+      local data, err, rest = read(sock, pattern, inclusive, size)
+      if err then return data, err, rest end
+      ended = size ~= nil and not rest
+      return data
+    end
+  end
+end)
+
+-- Paths --------------------------------------------------------------------
+
+local unix = { stream = take("unix_stream"), dgram = take("unix_dgram") }
+unix.tcp, unix.udp = unix.stream, unix.dgram
+socket.unix = setmetatable(unix, {
+  __call = function(_, ...) return unix.stream(...) end,
+})
+
 -- Exceptions ---------------------------------------------------------------
 
 -- What `try` has raised, so that `protect` knows it from other errors.

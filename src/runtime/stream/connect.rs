@@ -9,11 +9,11 @@ use crate::sched::TaskId;
 use crate::sys::failure;
 use crate::sys::hosts::{Finding, Inquiry};
 use crate::sys::names::{Answer, Family, Question};
+use crate::sys::socket::Address;
 use crate::vm::{Class, Reply, Value};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ enum Stage {
 /// The addresses that are left to be tried.
 struct Attempts {
     /// The first one is the current one.
-    addresses: VecDeque<SocketAddr>,
+    addresses: VecDeque<Address>,
     /// Is the first one being tried?
     underway: bool,
 }
@@ -78,11 +78,8 @@ impl Connect {
 
     /// Whom it connects to.
     pub(crate) fn target(&self) -> String {
-        format!(
-            "{}:{}",
-            self.question.host.as_deref().unwrap_or("*"),
-            self.question.service
-        )
+        let host = self.question.host.as_deref().unwrap_or("*");
+        format!("{host}:{}", self.question.service)
     }
 
     /// Goes on as far as it can.
@@ -144,7 +141,7 @@ impl Connect {
         match answer {
             Ok(addresses) => {
                 self.stage = Stage::Trying(Attempts {
-                    addresses: addresses.into(),
+                    addresses: addresses.into_iter().map(Address::from).collect(),
                     underway: false,
                 });
                 Step::Again
@@ -165,14 +162,8 @@ impl Connect {
         let Some(address) = addresses.front() else {
             return Step::Ended(Err("host or service not provided, or not known".into()));
         };
-        let family = if address.is_ipv4() {
-            Family::V4
-        } else {
-            Family::V6
-        };
-        let opened = self.stream.open(runtime, family);
-        let begun =
-            opened.and_then(|()| self.stream.with_socket(|socket| socket.connect(*address)));
+        let opened = self.stream.open(runtime, Family::of(address));
+        let begun = opened.and_then(|()| self.stream.with_socket(|socket| socket.connect(address)));
         match begun {
             Ok(()) => Step::Ended(Ok(())),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

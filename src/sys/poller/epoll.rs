@@ -57,6 +57,19 @@ impl Poller {
         }
     }
 
+    /// Watches `fd` no more, though it stays open.
+    pub(crate) fn delete(&self, fd: RawFd) {
+        // SAFETY: takes no pointers but one that may be null. It fails only where nothing is to be done.
+        unsafe {
+            libc::epoll_ctl(
+                self.epoll.as_raw_fd(),
+                libc::EPOLL_CTL_DEL,
+                fd,
+                std::ptr::null_mut(),
+            );
+        }
+    }
+
     /// Waits for events, at most so many nanoseconds, without end for `None`; tells each to `tell`.
     pub(crate) fn wait(
         &mut self,
