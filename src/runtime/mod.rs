@@ -10,6 +10,7 @@ mod operation;
 mod parked;
 mod resolver;
 mod scopes;
+mod select;
 pub(crate) mod stream;
 mod turn;
 mod wait;
@@ -18,6 +19,7 @@ pub(crate) use crate::sched::{Moment, Phase, TaskId, Verdict};
 pub(crate) use deadline::{Deadline, now};
 pub(crate) use operation::Operation;
 pub(crate) use resolver::Resolve;
+pub(crate) use select::Select;
 
 use crate::error::Fault;
 use crate::sched::Scopes;

@@ -11,5 +11,6 @@ pub(crate) mod host;
 pub(crate) mod hosts;
 pub(crate) mod names;
 pub(crate) mod poller;
+pub(crate) mod readiness;
 pub(crate) mod socket;
 pub(crate) mod waker;

@@ -2,7 +2,7 @@
 
 use super::{
     CLIENT, DGRAM, DGRAM_CONNECTED, MASTER, SERVER, UDP, UDP_CONNECTED, UNIX_CLIENT, UNIX_SERVER,
-    dns, udp, unix,
+    dns, select, udp, unix,
 };
 use crate::api::function;
 use crate::error::Fault;
@@ -32,6 +32,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"unix_dgram", unix::dgram),
     function!(c"pair", unix::pair),
     function!(c"fdopen", fdopen),
+    select::WAIT,
     dns::ADDRESSES,
     dns::HOST,
     dns::NAMES,

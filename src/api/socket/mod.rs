@@ -4,6 +4,7 @@ mod common;
 mod dns;
 mod functions;
 mod options;
+mod select;
 mod tcp;
 mod udp;
 mod unix;

@@ -57,6 +57,27 @@ impl Poller {
         }
     }
 
+    /// The descriptor, itself readable while there is something to report.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+
+    /// Watches `fd` for as long as it is ready.
+    pub(crate) fn add_level(&self, fd: RawFd, read: bool, write: bool) -> io::Result<()> {
+        let events = if read { libc::EPOLLIN } else { 0 } | if write { libc::EPOLLOUT } else { 0 };
+        let mut event = libc::epoll_event {
+            events: events.cast_unsigned(),
+            u64: 0,
+        };
+        // SAFETY: `event` outlives the call.
+        let status = unsafe { libc::epoll_ctl(self.fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+        if status < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    }
+
     /// Watches `fd` no more, though it stays open.
     pub(crate) fn delete(&self, fd: RawFd) {
         // SAFETY: takes no pointers but one that may be null. It fails only where nothing is to be done.
