@@ -658,6 +658,46 @@ function socket.udp6() end
 ---`getsockname` and `getpeername`. Source: LuaSocket 3.1.
 socket.unix = {}
 
+---The most that a descriptor may be for `select`, and one more. Source: LuaSocket 3.1.
+socket._SETSIZE = 1048576
+
+---*Waits* until one of the sockets is ready. What has only `getfd`, and perhaps `dirty`,
+---will do as well. Both results hold the objects by their places, and the places by the
+---objects. *Raises* "select failed" when a descriptor is not open. Source: LuaSocket 3.1.
+---@param readers? table[] what to read from
+---@param writers? table[] what to write to
+---@param seconds? number nil or less than 0: no bound; 0: the others get one turn
+---@return table readable
+---@return table writable
+---@return "timeout"? err when both are empty
+function socket.select(readers, writers, seconds) end
+
+---A socket that listens, like `bind`; *waits* for a name.
+---@param address string an address of this machine, a host name, or "*" for all IPv4 addresses
+---@param port integer|string
+---@param options? { backlog?: integer, reuseport?: boolean, v6only?: boolean } `v6only = false`: IPv4 clients of an IPv6 listener, too
+---@return coev.socket.Server? server
+---@return string? err
+function socket.listen(address, port, options) end
+
+---*Waits*, and accepts, until the listener is closed: then it returns 1. Each client gets
+---a task that runs `handler(client)` and closes it at the end. When it is cancelled it
+---accepts no more, closes the listener, and waits for the handlers to end. What goes wrong
+---while it accepts is told once a second at most, and it goes on.
+---@param listener coev.socket.Server
+---@param handler fun(client: coev.socket.Client)
+---@param options? { max?: integer, log?: fun(message: string) } `max`: clients at the same time; `log`: instead of stderr
+---@return 1
+function socket.serve(listener, handler, options) end
+
+---*Waits* until all that comes from one stream has gone to the other.
+---@param from coev.socket.Client
+---@param to coev.socket.Client
+---@return integer? bytes
+---@return string? err
+---@return integer? copied
+function socket.copy(from, to) end
+
 ---Two connected streams. *Fails* with "too many open files".
 ---@return coev.socket.Client? near
 ---@return coev.socket.Client|string far_or_err
@@ -863,6 +903,34 @@ function Client:receiveany(max) end
 ---@param options? { inclusive?: boolean } `inclusive`: the result ends with the string
 ---@return fun(size?: integer): string?, string?, string?
 function Client:receiveuntil(pattern, options) end
+
+---*Waits*, and reads as `file:read` does: nil at the end. Formats: a number of bytes, "l"
+---(default; the end of the line, LF or CR LF, is dropped), "L" (it is kept), "a".
+---@param ... "l"|"L"|"a"|integer
+---@return string? ...
+function Client:read(...) end
+
+---An iterator over what `read` returns for the format. *Raises* what fails but the end.
+---@param format? "l"|"L"|integer (default "l")
+---@return fun(): string?
+function Client:lines(format) end
+
+---*Waits*, and writes strings and numbers, as `file:write` does. *Fails* as `send` does.
+---@param ... string|number
+---@return coev.socket.Client? self
+---@return string? err
+---@return integer? last_sent
+function Client:write(...) end
+
+---*Waits* until a file, or a part of it, is sent, by the kernel alone. *Fails* with what
+---the system says of the file, or as `send` does with the bytes that were sent.
+---@param path string
+---@param offset? integer bytes to leave out at the front (default 0)
+---@param length? integer bytes at most (default: to the end)
+---@return integer? bytes
+---@return string? err
+---@return integer? sent
+function Client:sendfile(path, offset, length) end
 
 ---Bytes received, bytes sent, seconds since it was made. Source: LuaSocket 3.1.
 ---@return integer received

@@ -3,7 +3,7 @@
 use super::Runtime;
 use super::resolver::Resolve;
 use super::select::Select;
-use super::stream::{Accept, Connect, Receive, ReceiveFrom, Send, SendTo};
+use super::stream::{Accept, Connect, Receive, ReceiveFrom, Send, SendFile, SendTo};
 use crate::sched::TaskId;
 use crate::vm::{Reply, Value};
 
@@ -27,6 +27,8 @@ pub(crate) enum Operation {
     ReceiveFrom(ReceiveFrom),
     /// Room for a message.
     SendTo(Box<SendTo>),
+    /// Room for a file in a stream.
+    SendFile(Box<SendFile>),
     /// Descriptors that are ready.
     Select(Box<Select>),
     /// What is known of a host.
@@ -59,6 +61,7 @@ impl Operation {
             Operation::Connect(connect) => connect.poll(runtime, task),
             Operation::ReceiveFrom(receive) => receive.poll(runtime, task),
             Operation::SendTo(send) => send.poll(runtime, task),
+            Operation::SendFile(send) => send.poll(runtime, task),
             Operation::Select(select) => select.poll(runtime, task),
             Operation::Resolve(resolve) => resolve.poll(runtime, task),
         }
@@ -71,6 +74,7 @@ impl Operation {
             Operation::Join(..) => Reply::two(false, "timeout"),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
+            Operation::SendFile(send) => send.cut_short("timeout"),
             Operation::Select(_) => Reply::one(""),
             Operation::Accept(_)
             | Operation::Connect(_)
@@ -93,6 +97,7 @@ impl Operation {
             Operation::Connect(connect) => connect.withdraw(runtime, task),
             Operation::ReceiveFrom(receive) => receive.withdraw(runtime, task),
             Operation::SendTo(send) => send.withdraw(runtime, task),
+            Operation::SendFile(send) => send.withdraw(runtime, task),
             Operation::Select(select) => select.withdraw(runtime),
         }
     }
@@ -109,6 +114,7 @@ impl Operation {
             Operation::Connect(connect) => format!("connect to {}", connect.target()),
             Operation::ReceiveFrom(receive) => format!("receive on {}", receive.stream),
             Operation::SendTo(send) => format!("send on {}", send.stream),
+            Operation::SendFile(send) => format!("sendfile on {}", send.stream),
             Operation::Select(select) => format!("select of {} descriptors", select.len()),
             Operation::Resolve(resolve) => format!("look-up of {}", resolve.subject()),
         }

@@ -2,6 +2,7 @@
 
 mod common;
 mod dns;
+mod file;
 mod functions;
 mod options;
 mod select;

@@ -2,6 +2,8 @@
 local socket, coev, natives = ...
 local error, type, select, setmetatable, tostring = error, type, select, setmetatable, tostring
 local floor, min = math.floor, math.min
+local unpack = table.unpack or unpack
+local ipairs, next, getmetatable, tonumber = ipairs, next, getmetatable, tonumber
 
 -- What only this file calls.
 local function take(name)
@@ -97,8 +99,10 @@ local function with_names(methods)
 end
 each_class({ "udp{unconnected}", "udp{connected}" }, with_names)
 
+natives.until_text = {}
 each_class(STREAMS, function(methods)
   local read = methods.receiveuntil
+  natives.until_text[methods] = read
   function methods.receiveuntil(sock, pattern, options)
     natives.check(pattern, "string", 1, "receiveuntil")
     if pattern == "" then error("bad argument #1 to 'receiveuntil' (empty pattern)", 2) end
@@ -118,6 +122,205 @@ each_class(STREAMS, function(methods)
     end
   end
 end)
+
+-- As Lua's files -----------------------------------------------------------
+
+-- Lines are those of files: of their ends, CR LF and LF, nothing is left.
+local function with_files(methods)
+  local receive, receiveany, send = methods.receive, methods.receiveany, methods.send
+  local until_text = natives.until_text[methods]
+
+  -- What `read` answers for one format: as a file does, nil at the end, with what is left before it.
+  local function read_one(sock, format, position)
+    local data, err, rest
+    if type(format) == "number" then
+      data, err, rest = receive(sock, format)
+    else
+      local letter = type(format) == "string" and format:match("^%*?([lLa])")
+      if letter == "a" then
+        data, err = receive(sock, "*a")
+        if err == "closed" then return "" end
+      elseif letter then
+        data, err, rest = until_text(sock, "\n", letter == "L")
+        if data and letter == "l" then data = data:gsub("\r$", "") end
+      else
+        error(("bad argument #%d to 'read' (invalid format)"):format(position), 3)
+      end
+    end
+    if err == "closed" then
+      if rest == "" then return nil end
+      return rest
+    elseif err then
+      return nil, err, rest
+    end
+    return data
+  end
+
+  function methods.read(sock, ...)
+    local count = select("#", ...)
+    if count < 2 then return read_one(sock, count == 0 and "l" or (...), 1) end
+    local results = {}
+    for i = 1, count do
+      local data, err = read_one(sock, (select(i, ...)), i)
+      if data == nil then
+        results[i] = nil
+        if err then results[i + 1], i = err, i + 1 end
+        return unpack(results, 1, i)
+      end
+      results[i] = data
+    end
+    return unpack(results, 1, count)
+  end
+
+  function methods.lines(sock, format)
+    return function()
+      local data, err = read_one(sock, format == nil and "l" or format, 1)
+      if err then error(err, 2) end
+      return data
+    end
+  end
+
+  function methods.write(sock, ...)
+    local list = { ... }
+    for i = 1, select("#", ...) do
+      if type(list[i]) == "number" then
+        list[i] = tostring(list[i])
+      elseif type(list[i]) ~= "string" then
+        error(("bad argument #%d to 'write' (string expected, got %s)"):format(i, type(list[i])), 2)
+      end
+    end
+    local sent, err, last = send(sock, list)
+    if not sent then return nil, err, last end
+    return sock
+  end
+
+  -- All that comes from one stream goes to the other.
+  function methods.copy(from, to)
+    local copied = 0
+    while true do
+      local data, err = receiveany(from, 65536)
+      if not data then
+        if err == "closed" then return copied end
+        return nil, err, copied
+      end
+      local sent, problem, last = to:send(data)
+      copied = copied + (sent or last or 0)
+      if not sent then return nil, problem, copied end
+    end
+  end
+end
+each_class(STREAMS, with_files)
+
+local COPY = {}
+each_class(STREAMS, function(methods)
+  COPY[methods] = methods.copy
+  methods.copy = nil
+end)
+
+function socket.copy(from, to)
+  local metatable = type(from) == "userdata" and getmetatable(from)
+  local copy = metatable and COPY[metatable.__index]
+  if not copy then natives.check(nil, "stream", 1, "copy") end
+  return copy(from, to)
+end
+
+-- Servers ------------------------------------------------------------------
+
+function socket.listen(host, port, options)
+  options = options or {}
+  natives.check(options, "table", 3, "listen")
+  local addresses, err = { { family = "inet", addr = "0.0.0.0" } }, nil
+  if host ~= "*" then addresses, err = socket.dns.getaddrinfo(host) end
+  if not addresses then return nil, err end
+  for _, entry in ipairs(addresses) do
+    local is_v6 = entry.family == "inet6"
+    local listener, problem = (is_v6 and socket.tcp6 or socket.tcp4)()
+    if not listener then return nil, problem end
+    listener:setoption("reuseaddr", true)
+    if options.reuseport then listener:setoption("reuseport", true) end
+    if is_v6 and options.v6only == false then listener:setoption("ipv6-v6only", false) end
+    local done
+    done, err = listener:bind(entry.addr, port)
+    if done then done, err = listener:listen(options.backlog) end
+    if done then return listener end
+    listener:close()
+  end
+  return nil, err
+end
+
+-- Seconds between two lines about the same trouble, and between two tries after it.
+local QUIET, PAUSE = 1, 0.02
+
+local function to_stderr(text)
+  io.stderr:write("coev: serve: ", text, "\n")
+end
+
+-- Accepts until the listener is closed; `begin` gets each client.
+local function accept_all(listener, log, wait_for_room, begin)
+  local told = -QUIET
+  while true do
+    wait_for_room()
+    local client, err = listener:accept()
+    if client then
+      begin(client)
+    elseif err == "closed" then
+      return 1
+    elseif err ~= "timeout" then
+      if coev.now() - told >= QUIET then
+        told = coev.now()
+        log(err)
+      end
+      coev.sleep(PAUSE)
+    end
+  end
+end
+
+function socket.serve(listener, handler, options)
+  natives.check(handler, "function", 2, "serve")
+  options = options or {}
+  natives.check(options, "table", 3, "serve")
+  if not coev.current() then return coev.spawn(socket.serve, listener, handler, options):await() end
+  local server, most = coev.current(), options.max or math.huge
+  local live, count, waiting = {}, 0, false
+
+  local function run(client)
+    local task = coev.current()
+    coev.defer(function()
+      live[task] = nil
+      count = count - 1
+      if waiting then
+        waiting = false
+        server:resume()
+      end
+    end)
+    coev.defer(function() client:close() end)
+    handler(client)
+  end
+
+  local function begin(client)
+    count = count + 1
+    live[coev.spawn(run, client)] = true
+  end
+
+  local function wait_for_room()
+    while count >= most do
+      waiting = true
+      coev.suspend()
+    end
+  end
+
+  local ok, result = coev.pcall(accept_all, listener, options.log or to_stderr, wait_for_room, begin)
+  listener:close()
+  coev.shield(function()
+    while next(live) do
+      local task = next(live)
+      task:join()
+      live[task] = nil
+    end
+  end)
+  if not ok then error(result, 0) end
+  return result
+end
 
 -- Paths --------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 use super::common::{self, Role, closed, deadline, done, done_or, internet_address, self_as};
 use super::functions::{bind_first, read_backlog, read_bind_host, read_port, read_question};
-use super::{CLIENT, SERVER, UNIX_CLIENT, UNIX_MASTER, UNIX_SERVER, options};
+use super::{CLIENT, SERVER, UNIX_CLIENT, UNIX_MASTER, UNIX_SERVER, file, options};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::stream::{Accept, Connect, MAX_LINE, Mark, Pattern, Receive, Send, Target};
@@ -24,6 +24,7 @@ pub(super) const METHODS: &[Function] = &[
     GETSTATS,
     SETSTATS,
     SETMAXLINE,
+    file::SENDFILE,
     options::GET,
     options::SET,
     common::CLOSE,

@@ -3,6 +3,7 @@
 mod accept;
 mod connect;
 mod datagram;
+mod file;
 mod input;
 mod receive;
 mod send;
@@ -11,6 +12,7 @@ mod turnstile;
 pub(crate) use accept::Accept;
 pub(crate) use connect::{Connect, Target};
 pub(crate) use datagram::{ReceiveFrom, SendTo, Sender};
+pub(crate) use file::SendFile;
 pub(crate) use receive::{MAX_LINE, Mark, Pattern, Receive};
 pub(crate) use send::Send;
 
