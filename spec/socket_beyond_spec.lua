@@ -152,7 +152,7 @@ describe("serve", function()
         now = now + 1
         most = math.max(most, now)
         client:receive()
-        coev.yield()
+        client:receive()
         now = now - 1
         served = served + 1
       end, { max = 2 })
@@ -162,6 +162,7 @@ describe("serve", function()
         clients[i]:send("x\n")
       end
       for i = 1, 6 do
+        clients[i]:send("y\n")
         clients[i]:receive()
         clients[i]:close()
       end
