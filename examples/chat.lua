@@ -55,8 +55,11 @@ local function serve(client)
   end)
   client:send("welcome, " .. name .. "\n")
   tell_others(name, name .. " has come\n")
-  for line in client:lines() do
+  -- Not `for line in client:lines()`: Lua 5.1 cannot let others run while an iterator waits.
+  local line = client:read()
+  while line do
     tell_others(name, name .. ": " .. line .. "\n")
+    line = client:read()
   end
 end
 

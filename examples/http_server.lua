@@ -45,11 +45,12 @@ local function read_request(client)
   local request = { headers = {}, body = "" }
   request.method, request.path, request.version = line:match("^(%u+) (%S+) HTTP/(1%.[01])$")
   if not request.method then return nil, 400 end
-  for header in client:lines() do
-    if header == "" then break end
-    local name, value = header:match("^([^:%s]+):%s*(.-)%s*$")
+  local header = client:receive("*l")
+  while header ~= "" do
+    local name, value = (header or ""):match("^([^:%s]+):%s*(.-)%s*$")
     if not name then return nil, 400 end
     request.headers[name:lower()] = value
+    header = client:receive("*l")
   end
   local length = tonumber(request.headers["content-length"] or 0)
   if not length or length < 0 or request.headers["transfer-encoding"] then return nil, 400 end

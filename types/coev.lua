@@ -911,6 +911,7 @@ function Client:receiveuntil(pattern, options) end
 function Client:read(...) end
 
 ---An iterator over what `read` returns for the format. *Raises* what fails but the end.
+---On Lua 5.1 a `for` cannot park its task: there, call `read` in a `while`.
 ---@param format? "l"|"L"|integer (default "l")
 ---@return fun(): string?
 function Client:lines(format) end

@@ -40,6 +40,19 @@ local function each_class(classes, change)
   for _, class in ipairs(classes) do change(natives[class]) end
 end
 
+-- The methods of streams, by themselves.
+local is_stream = {}
+each_class(STREAMS, function(methods) is_stream[methods] = true end)
+
+-- Raises where a method in Lua is called for what is no stream.
+local function check_self(sock, name)
+  local metatable = type(sock) == "userdata" and getmetatable(sock)
+  if not metatable or not is_stream[metatable.__index] then
+    local got = sock == nil and "no value" or type(sock)
+    error(("calling '%s' on bad self (tcp{any} expected, got %s)"):format(name, got), 3)
+  end
+end
+
 -- Options that LuaSocket takes in a table: its fields, and the types that they must have.
 local MEMBERSHIP = { { "multiaddr", "string" }, { "interface", "string" } }
 local MEMBERSHIP6 = { { "multiaddr", "string" }, { "interface", "number", optional = true } }
@@ -104,6 +117,7 @@ each_class(STREAMS, function(methods)
   local read = methods.receiveuntil
   natives.until_text[methods] = read
   function methods.receiveuntil(sock, pattern, options)
+    check_self(sock, "receiveuntil")
     natives.check(pattern, "string", 1, "receiveuntil")
     if pattern == "" then error("bad argument #1 to 'receiveuntil' (empty pattern)", 2) end
     if options ~= nil then natives.check(options, "table", 2, "receiveuntil") end
@@ -157,15 +171,16 @@ local function with_files(methods)
   end
 
   function methods.read(sock, ...)
+    check_self(sock, "read")
     local count = select("#", ...)
     if count < 2 then return read_one(sock, count == 0 and "l" or (...), 1) end
     local results = {}
     for i = 1, count do
       local data, err = read_one(sock, (select(i, ...)), i)
       if data == nil then
-        results[i] = nil
-        if err then results[i + 1], i = err, i + 1 end
-        return unpack(results, 1, i)
+        if not err then return unpack(results, 1, i) end
+        results[i + 1] = err
+        return unpack(results, 1, i + 1)
       end
       results[i] = data
     end
@@ -173,6 +188,7 @@ local function with_files(methods)
   end
 
   function methods.lines(sock, format)
+    check_self(sock, "lines")
     return function()
       local data, err = read_one(sock, format == nil and "l" or format, 1)
       if err then error(err, 2) end
@@ -181,6 +197,7 @@ local function with_files(methods)
   end
 
   function methods.write(sock, ...)
+    check_self(sock, "write")
     local list = { ... }
     for i = 1, select("#", ...) do
       if type(list[i]) == "number" then
