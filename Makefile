@@ -40,11 +40,18 @@ BOUNDED = $(if $(shell command -v timeout 2>/dev/null),timeout --foreground --ki
 # What a machine needs beside Rust and a C compiler: commands, each with its Debian package.
 TOOLS := $(foreach lua,5.1 5.2 5.3 5.4,lua$(lua):lua$(lua)) luajit:luajit busted:lua-busted \
 	luacheck:lua-check luarocks:luarocks redis-server:redis-server
+# Programs of others that spec/dropin_spec.lua runs over coev; what is not installed is left out there.
+DROPIN_PACKAGES := lua-socket lua-redis lua-copas
 BENCH_PACKAGES := lua-cqueues lua-luv lua-event lua-copas lua-socket wrk
 
 deps: ## install what building and testing need
 	@missing=; for tool in $(TOOLS); do \
 		command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; $(install)
+
+dropin-deps: ## install the programs that the specs run over coev
+	@missing=; for package in $(DROPIN_PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || \
+		missing="$$missing $$package"; done; $(install)
 
 bench-deps: deps ## install what the benchmarks compare with
 	@missing=; for package in $(BENCH_PACKAGES); do \
@@ -104,6 +111,7 @@ examples: spec ## run every example
 
 test: ## everything, on a machine with nothing but Rust, a C compiler and Python
 	@$(MAKE) --no-print-directory deps
+	-@$(MAKE) --no-print-directory dropin-deps
 	@$(MAKE) --no-print-directory -j2 build-all build-portable host
 	@$(MAKE) --no-print-directory unit
 	@spec/run $(LUAS) portable
@@ -188,5 +196,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		while IFS='|' read -r target what; do printf '%-12s %s\n' "$$target" "$$what"; done
 
-.PHONY: deps bench-deps build build-all build-portable busted-portable $(LUAS:%=build-%) host run demo examples test check unit \
+.PHONY: deps dropin-deps bench-deps build build-all build-portable busted-portable $(LUAS:%=build-%) host run demo examples test check unit \
 	spec spec-all busted stress lint rock rock-build rock-install bench clean help

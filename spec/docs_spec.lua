@@ -102,13 +102,29 @@ describe("types/coev.lua", function()
     assert_same_names(names_of(coev.socket), names.socket)
   end)
 
+  it("has the functions of coev.socket.dns", function()
+    assert_same_names(names_of(coev.socket.dns), names.dns)
+  end)
+
   it("has the methods of a TCP socket", function()
     local near, far = peer.pair()
     assert_same_names(
       names_of(getmetatable(near).__index),
-      names_of(names.TCP, names.Master, names.Server, names.Client)
+      names_of(names.Socket, names.TCP, names.Master, names.Server, names.Client)
     )
     near:close()
     far:close()
+  end)
+
+  it("has the methods of UDP sockets, and of sockets with paths", function()
+    local udp, stream, dgram = coev.socket.udp(), coev.socket.unix(), coev.socket.unix.dgram()
+    assert_same_names(names_of(getmetatable(udp).__index), names_of(names.Socket, names.UDP))
+    assert_same_names(
+      names_of(getmetatable(stream).__index),
+      names_of(names.Socket, names.TCP, names.Master, names.Server, names.Client)
+    )
+    assert_same_names(names_of(getmetatable(dgram).__index), names_of(names.Socket, names.Dgram))
+    stream:close()
+    dgram:close()
   end)
 end)

@@ -1052,64 +1052,310 @@ function socket.connect6(address, port, local_address, local_port) end
 ---@return string? err
 function socket.bind(address, port, backlog) end
 
----What all TCP sockets do, whatever their class. `tostring` shows the class as
+---"LuaSocket 3.1.0": what it answers like.
+socket._VERSION = "LuaSocket 3.1.0"
+---False: no call returns the time that it took.
+socket._DEBUG = false
+---What `getfd` returns without a descriptor.
+socket._SOCKETINVALID = -1
+---Bytes that a datagram may have where `receive` is not told more.
+socket._DATAGRAMSIZE = 8192
+---Bytes that a source asks for at once.
+socket.BLOCKSIZE = 2048
+
+---Seconds since 1970, by the clock of the calendar. Source: LuaSocket 3.1.
+---@return number seconds
+function socket.gettime() end
+
+---*Waits* so many seconds: `coev.sleep`. Source: LuaSocket 3.1.
+---@param seconds number
+function socket.sleep(seconds) end
+
+---Its arguments without the first `count` after it. Source: LuaSocket 3.1.
+---@param count integer
+---@param ... any
+---@return any ...
+function socket.skip(count, ...) end
+
+---A function that returns its arguments, or, where the first is false or nil, calls
+---`finalizer` and raises the second for `protect`. Source: LuaSocket 3.1.
+---@param finalizer? fun()
+---@return fun(...): any ...
+function socket.newtry(finalizer) end
+
+---`newtry()`. Source: LuaSocket 3.1.
+---@param ... any
+---@return any ...
+function socket.try(...) end
+
+---A function that calls `f` and returns `nil, err` for what `try` raises; other errors
+---and cancels pass. `f` may wait. Source: LuaSocket 3.1.
+---@param f function
+---@return function
+function socket.protect(f) end
+
+---A function that calls the function of `kinds` whose name is its first argument, or
+---`kinds.default` where that is no string, with the next two. Source: LuaSocket 3.1.
+---@param kinds table<string, function>
+---@return function
+function socket.choose(kinds) end
+
+---An LTN12 source that reads a socket: "by-length" or "until-closed" (default).
+---@param kind? string a key of `sourcet`
+---@param sock coev.socket.Client
+---@param length? integer
+---@return function source
+function socket.source(kind, sock, length) end
+
+---An LTN12 sink that writes to a socket: "keep-open" (default) or "close-when-done".
+---@param kind? string a key of `sinkt`
+---@param sock coev.socket.Client
+---@return function sink
+function socket.sink(kind, sock) end
+
+---The kinds of sources. Source: LuaSocket 3.1.
+---@type table<string, function>
+socket.sourcet = {}
+---The kinds of sinks. Source: LuaSocket 3.1.
+---@type table<string, function>
+socket.sinkt = {}
+
+---What the system knows of hosts, asked in other threads.
+---@class coev.socket.dns
+local dns = {}
+
+socket.dns = dns
+
+---@alias coev.socket.Host { name: string, alias: string[], ip: string[] }
+
+---*Waits* for the IPv4 address of a host. *Fails* with "host not found".
+---Source: LuaSocket 3.1.
+---@param host string a name, or an address
+---@return string? ip the first one
+---@return coev.socket.Host|string all_or_err
+function dns.toip(host) end
+
+---*Waits* for the name of a host. Source: LuaSocket 3.1.
+---@param host string a name, or an address
+---@return string? name
+---@return coev.socket.Host|string all_or_err
+function dns.tohostname(host) end
+
+---*Waits* for all addresses of a host. Source: LuaSocket 3.1.
+---@param host string
+---@return { family: "inet"|"inet6", addr: string }[]? addresses
+---@return string? err
+function dns.getaddrinfo(host) end
+
+---*Waits* for the names of a host's addresses, and of a service. Source: LuaSocket 3.1.
+---@param host? string
+---@param service? string|integer
+---@return string[]? names
+---@return string? service_or_err
+function dns.getnameinfo(host, service) end
+
+---The name of this host. Source: LuaSocket 3.1.
+---@return string? name
+---@return string? err
+function dns.gethostname() end
+
+---A UDP socket, of the family of its first address. Source: LuaSocket 3.1.
+---@return coev.socket.UDP? udp
+---@return string? err
+---@nodiscard
+function socket.udp() end
+
+---Like `udp`, for IPv4. Source: LuaSocket 3.1.
+---@return coev.socket.UDP? udp
+---@return string? err
+---@nodiscard
+function socket.udp4() end
+
+---Like `udp`, for IPv6. Source: LuaSocket 3.1.
+---@return coev.socket.UDP? udp
+---@return string? err
+---@nodiscard
+function socket.udp6() end
+
+---Sockets whose addresses are paths: `stream` (also `tcp`, and a call of the table
+---itself) and `dgram` (also `udp`). What `require "socket.unix"` returns after
+---`coev.patch`. Addresses are paths in `bind`, `connect`, `sendto`, `receivefrom`,
+---`getsockname` and `getpeername`. Source: LuaSocket 3.1.
+socket.unix = {}
+
+---The most that a descriptor may be for `select`, and one more. Source: LuaSocket 3.1.
+socket._SETSIZE = 1048576
+
+---*Waits* until one of the sockets is ready. What has only `getfd`, and perhaps `dirty`,
+---will do as well. Both results hold the objects by their places, and the places by the
+---objects. *Raises* "select failed" when a descriptor is not open. Source: LuaSocket 3.1.
+---@param readers? table[] what to read from
+---@param writers? table[] what to write to
+---@param seconds? number nil or less than 0: no bound; 0: the others get one turn
+---@return table readable
+---@return table writable
+---@return "timeout"? err when both are empty
+function socket.select(readers, writers, seconds) end
+
+---A socket that listens, like `bind`; *waits* for a name.
+---@param address string an address of this machine, a host name, or "*" for all IPv4 addresses
+---@param port integer|string
+---@param options? { backlog?: integer, reuseport?: boolean, v6only?: boolean } `v6only = false`: IPv4 clients of an IPv6 listener, too
+---@return coev.socket.Server? server
+---@return string? err
+function socket.listen(address, port, options) end
+
+---*Waits*, and accepts, until the listener is closed: then it returns 1. Each client gets
+---a task that runs `handler(client)` and closes it at the end. When it is cancelled it
+---accepts no more, closes the listener, and waits for the handlers to end. What goes wrong
+---while it accepts is told once a second at most, and it goes on.
+---@param listener coev.socket.Server
+---@param handler fun(client: coev.socket.Client)
+---@param options? { max?: integer, log?: fun(message: string) } `max`: clients at the same time; `log`: instead of stderr
+---@return 1
+function socket.serve(listener, handler, options) end
+
+---*Waits* until all that comes from one stream has gone to the other.
+---@param from coev.socket.Client
+---@param to coev.socket.Client
+---@return integer? bytes
+---@return string? err
+---@return integer? copied
+function socket.copy(from, to) end
+
+---Two connected streams. *Fails* with "too many open files".
+---@return coev.socket.Client? near
+---@return coev.socket.Client|string far_or_err
+function socket.pair() end
+
+---An object for an open descriptor of a socket, of the class that fits. The descriptor
+---is the object's from now on.
+---@param fd integer
+---@param unread? string what had been read from it: the second result of `detach`
+---@return coev.socket.Socket? socket
+---@return string? err
+function socket.fdopen(fd, unread) end
+
+---What all sockets do, whatever their class. `tostring` shows the class as
 ---LuaSocket does: `tcp{master}: 0x…`. A socket that is collected is closed.
----@class coev.socket.TCP
----@field class "tcp{master}"|"tcp{server}"|"tcp{client}" what the object is at the moment
-local TCP = {}
+---@class coev.socket.Socket
+---@field class string what the object is at the moment: "tcp{master}", "tcp{server}", "tcp{client}", "udp{connected}", "udp{unconnected}", or the same with unixstream or unixdgram
+local Socket = {}
 
 ---Closes the socket, as often as it is called. What waits on it is woken and gets
 ---"closed". Source: LuaSocket 3.1.
 ---@return 1
-function TCP:close() end
+function Socket:close() end
 
 ---Bounds the calls that wait. Source: LuaSocket 3.1.
 ---@param seconds? number nil or less than 0: no bound; 0: such calls never wait
 ---@param mode? "b"|"t" "b" (default) bounds each wait, counted from the start of the call; "t" bounds the whole call
 ---@return 1
-function TCP:settimeout(seconds, mode) end
+function Socket:settimeout(seconds, mode) end
 
 ---The bounds set by `settimeout`. Source: LuaSocket 3.1.
 ---@return number block seconds of mode "b"; less than 0 for none
 ---@return number total seconds of mode "t"; less than 0 for none
 ---@nodiscard
-function TCP:gettimeout() end
+function Socket:gettimeout() end
 
 ---The local address. *Fails* on a socket that is not open. Source: LuaSocket 3.1.
 ---@return string? address
 ---@return string port_or_err the port as a string of digits
 ---@return "inet"|"inet6"|nil family
-function TCP:getsockname() end
+function Socket:getsockname() end
 
 ---The address of the peer. *Fails* on a socket that is not connected.
 ---Source: LuaSocket 3.1.
 ---@return string? address
 ---@return integer|string port_or_err
 ---@return "inet"|"inet6"|nil family
-function TCP:getpeername() end
+function Socket:getpeername() end
 
 ---@alias coev.socket.Option
 ---| "tcp-nodelay" # send small packets at once
----| "keepalive" # ask a silent peer whether it is still there
+---| "keepalive" # ask a silent peer whether it is still there; "tcp-keepidle", "tcp-keepintvl" and "tcp-keepcnt" say when
+---| "linger" # a table { on = boolean, timeout = seconds }
 ---| "reuseaddr" # bind to an address that was in use a moment ago
+---| "reuseport" # bind to an address that others listen on, too
+---| "ipv6-v6only" # IPv6 alone
+---| "recv-buffer-size" # bytes
+---| "send-buffer-size" # bytes
+---| "error" # only asked for: the error that waits to be told, or nil
+---| "bindtodevice" # the name of a network device
+---| "tcp-defer-accept" # only set: seconds
+---| "tcp-fastopen" # only set
+---| "tcp-fastopen-connect" # only set
+---| "broadcast" # UDP, as those below
+---| "dontroute"
+---| "ip-multicast-if" # an address, or "*"
+---| "ip-multicast-ttl" # only set
+---| "ip-multicast-loop"
+---| "ip-add-membership" # only set: { multiaddr = address, interface = address or "*" }
+---| "ip-drop-membership"
+---| "ipv6-unicast-hops"
+---| "ipv6-multicast-hops"
+---| "ipv6-multicast-loop"
+---| "ipv6-add-membership" # only set: { multiaddr = address, interface = number or nil }
+---| "ipv6-drop-membership"
 
 ---*Fails* with "setsockopt failed". Source: LuaSocket 3.1.
 ---@param option coev.socket.Option
----@param value boolean
+---@param value boolean|number|string|table
 ---@return 1? ok
 ---@return string? err
-function TCP:setoption(option, value) end
+function Socket:setoption(option, value) end
 
 ---*Fails* with "getsockopt failed". Source: LuaSocket 3.1.
 ---@param option coev.socket.Option
----@return boolean? value
+---@return any value
 ---@return string? err
-function TCP:getoption(option) end
+function Socket:getoption(option) end
 
 ---The descriptor, which stays the socket's own. Source: LuaSocket 3.1.
 ---@return integer fd -1 when the socket is not open
 ---@nodiscard
-function TCP:getfd() end
+function Socket:getfd() end
+
+---Takes another descriptor in place of its own, which stays open. Source: LuaSocket 3.1.
+---@param fd integer -1 for none
+function Socket:setfd(fd) end
+
+---The family of its addresses. Source: LuaSocket 3.1.
+---@return "inet4"|"inet6"|"unix" family
+function Socket:getfamily() end
+
+---Is there something that was read and that no call has returned yet? Source: LuaSocket 3.1.
+---@return boolean
+function Socket:dirty() end
+
+---Lets the descriptor go: the object is closed, the descriptor stays open.
+---@return integer? fd
+---@return string unread_or_err what had been read from it and not been asked for
+function Socket:detach() end
+
+---What streams do, be they of TCP or of paths.
+---@class coev.socket.TCP: coev.socket.Socket
+local TCP = {}
+
+---Sets the longest line that `receive` returns; without an argument it only tells.
+---@param bytes? integer nil restores 1 MiB; `math.huge` is without end
+---@return integer before
+function TCP:setmaxline(bytes) end
+
+---`connect`, by its other name. Source: LuaSocket 3.1.
+---@param address string
+---@param port integer|string
+---@return 1? ok
+---@return string? err
+function TCP:setpeername(address, port) end
+
+---`bind`, by its other name. Source: LuaSocket 3.1.
+---@param address string
+---@param port integer|string
+---@return 1? ok
+---@return string? err
+function TCP:setsockname(address, port) end
 
 ---*Waits* until a connection is made; the object is a client from then on, even
 ---after a failure. *Fails* as `socket.connect` does, with "timeout" under
@@ -1157,19 +1403,78 @@ function Server:accept() end
 local Client = {}
 
 ---*Waits* for data. *Fails* with "closed" or "timeout", and the part that came
----before as the third result. Source: LuaSocket 3.1, which knows "*l" and "*a" only
----with the star.
+---before as the third result; with "oversized" where the result would have more than
+---`max_size` bytes, and as many of them. Source: LuaSocket 3.1, which knows "*l" and
+---"*a" only with the star, and no `max_size`.
 ---@param pattern? "*l"|"l"|"*a"|"a"|integer "*l" (default): a line, without its end, and without any carriage return; "*a": all up to the end; a number: that many bytes
 ---@param prefix? string put in front of the result; counts for a number of bytes
+---@param max_size? integer bytes, the prefix among them (default: `setmaxline` for lines, no bound for others)
 ---@return string? data
 ---@return string? err
 ---@return string? partial
-function Client:receive(pattern, prefix) end
+function Client:receive(pattern, prefix, max_size) end
+
+---*Waits* for data, and returns what there is. *Fails* as `receive` does.
+---@param max integer bytes
+---@return string? data
+---@return string? err
+---@return string? partial
+function Client:receiveany(max) end
+
+---A function that *waits* for all up to a string, and returns that; called with a size,
+---it returns pieces of so many bytes, and nil after the last one. *Fails* as `receive`
+---does, with "oversized" as a line would. Source: OpenResty.
+---@param pattern string not a Lua pattern
+---@param options? { inclusive?: boolean } `inclusive`: the result ends with the string
+---@return fun(size?: integer): string?, string?, string?
+function Client:receiveuntil(pattern, options) end
+
+---*Waits*, and reads as `file:read` does: nil at the end. Formats: a number of bytes, "l"
+---(default; the end of the line, LF or CR LF, is dropped), "L" (it is kept), "a".
+---@param ... "l"|"L"|"a"|integer
+---@return string? ...
+function Client:read(...) end
+
+---An iterator over what `read` returns for the format. *Raises* what fails but the end.
+---On Lua 5.1 a `for` cannot park its task: there, call `read` in a `while`.
+---@param format? "l"|"L"|integer (default "l")
+---@return fun(): string?
+function Client:lines(format) end
+
+---*Waits*, and writes strings and numbers, as `file:write` does. *Fails* as `send` does.
+---@param ... string|number
+---@return coev.socket.Client? self
+---@return string? err
+---@return integer? last_sent
+function Client:write(...) end
+
+---*Waits* until a file, or a part of it, is sent, by the kernel alone. *Fails* with what
+---the system says of the file, or as `send` does with the bytes that were sent.
+---@param path string
+---@param offset? integer bytes to leave out at the front (default 0)
+---@param length? integer bytes at most (default: to the end)
+---@return integer? bytes
+---@return string? err
+---@return integer? sent
+function Client:sendfile(path, offset, length) end
+
+---Bytes received, bytes sent, seconds since it was made. Source: LuaSocket 3.1.
+---@return integer received
+---@return integer sent
+---@return number age
+function Client:getstats() end
+
+---Sets what `getstats` returns. Source: LuaSocket 3.1.
+---@param received? integer
+---@param sent? integer
+---@param age? number
+---@return 1
+function Client:setstats(received, sent, age) end
 
 ---*Waits* until all is sent. *Fails* with "closed" or "timeout", and the index of the
 ---last byte sent as the third result: to go on, send from the next one.
 ---Source: LuaSocket 3.1.
----@param data string
+---@param data string|string[] a list is sent as if it were one string
 ---@param i? integer index of the first byte (default 1), as in `string.sub`
 ---@param j? integer index of the last byte (default -1), as in `string.sub`
 ---@return integer? last index of the last byte sent
@@ -1181,5 +1486,101 @@ function Client:send(data, i, j) end
 ---@param how? "receive"|"send"|"both" (default "both")
 ---@return 1
 function Client:shutdown(how) end
+
+---A UDP socket. Its peer, if any, is set by `setpeername`.
+---@class coev.socket.UDP: coev.socket.Socket
+local UDP = {}
+
+---*Waits* for a message. *Fails* with "timeout", "closed", or "connection refused" on a
+---connected socket. Source: LuaSocket 3.1.
+---@param size? integer bytes at most (default 8192); the rest of a longer message is lost
+---@return string? message
+---@return string? err
+function UDP:receive(size) end
+
+---Like `receive`, with the sender; unconnected sockets only. Source: LuaSocket 3.1.
+---@param size? integer
+---@return string? message
+---@return string ip_or_err
+---@return integer? port
+function UDP:receivefrom(size) end
+
+---Sends a message to the peer; connected sockets only. *Waits* for room.
+---Source: LuaSocket 3.1.
+---@param message string
+---@return integer? bytes
+---@return string? err
+function UDP:send(message) end
+
+---Sends a message; unconnected sockets only. Source: LuaSocket 3.1.
+---@param message string
+---@param ip string an address, no name
+---@param port integer|string
+---@return integer? bytes
+---@return string? err
+function UDP:sendto(message, ip, port) end
+
+---Connects to a peer, or, with "*", to nobody again. *Waits* for a name.
+---Source: LuaSocket 3.1.
+---@param address string
+---@param port? integer|string
+---@return 1? ok
+---@return string? err
+function UDP:setpeername(address, port) end
+
+---Gives the socket a local address. Source: LuaSocket 3.1.
+---@param address string an address of this machine, or "*" for all
+---@param port integer|string 0 is any free port
+---@return 1? ok
+---@return string? err
+function UDP:setsockname(address, port) end
+
+---A socket of messages between paths. `receive`, `receivefrom` and `send` are those of
+---UDP; the sender is a path, empty where it has none.
+---@class coev.socket.Dgram: coev.socket.Socket
+local Dgram = {}
+
+---@param size? integer
+---@return string? message
+---@return string? err
+function Dgram:receive(size) end
+
+---@param size? integer
+---@return string? message
+---@return string path_or_err
+function Dgram:receivefrom(size) end
+
+---@param message string
+---@return integer? bytes
+---@return string? err
+function Dgram:send(message) end
+
+---@param message string
+---@param path string
+---@return integer? bytes
+---@return string? err
+function Dgram:sendto(message, path) end
+
+---@param path string
+---@return 1? ok
+---@return string? err
+function Dgram:bind(path) end
+
+---@param path string
+---@return 1? ok
+---@return string? err
+function Dgram:connect(path) end
+
+---`bind`, by its other name.
+---@param path string
+---@return 1? ok
+---@return string? err
+function Dgram:setsockname(path) end
+
+---`connect`, by its other name.
+---@param path string
+---@return 1? ok
+---@return string? err
+function Dgram:setpeername(path) end
 
 return coev

@@ -115,12 +115,12 @@ end
 
 -- Starts the program at `path` and waits until `ready(its output)` is true.
 -- Returns a function that ends it, and what `ready` returned.
-function child.start(path, ready)
+function child.start(path, ready, arguments)
   local output = os.tmpname()
   local process = shell(("%s timeout %d %s >%s 2>&1 </dev/null & echo $!"):format(
     environment(),
     LIMIT,
-    program(path),
+    program(path, arguments),
     output
   )):match("%d+")
   local function stop()

@@ -20,7 +20,7 @@ local function outcome(ok, ...)
   if not ok then
     local err = tostring((...))
     err = (err:match("%b()$") or err):gsub("`", "'")
-    return "raises " .. err:gsub("(tcp{%a+} expected), got [^)]*", "%1")
+    return "raises " .. err:gsub("({%a+} expected), got [^)]*", "%1")
   end
   local words = {}
   for i = 1, select("#", ...) do
@@ -216,10 +216,114 @@ local function survey(socket, observe)
   listener:close()
 end
 
+-- The same for what UDP and the rest of the options answer.
+local function survey_more(socket, observe)
+  local function call(label, sock, method, ...)
+    observe(label .. ":" .. method, sock[method], sock, ...)
+  end
+
+  local listener = assert(socket.bind("127.0.0.1", 0))
+  local near = assert(socket.connect(listener:getsockname(), (select(2, listener:getsockname()))))
+  for _, name in ipairs({
+    "linger", "error", "recv-buffer-size", "send-buffer-size", "tcp-keepidle", "tcp-keepcnt", "tcp-keepintvl",
+    "reuseport", "broadcast", "ip-multicast-if",
+  }) do
+    call(name, near, "getoption", name)
+  end
+  call("linger", near, "setoption", "linger", { on = true, timeout = 3 })
+  call("linger", near, "setoption", "linger", { on = true })
+  call("linger", near, "setoption", "linger", { timeout = 3 })
+  call("linger", near, "setoption", "linger", true)
+  call("keepidle", near, "setoption", "tcp-keepidle", 33)
+  call("keepidle", near, "getoption", "tcp-keepidle")
+  call("reuseport", near, "setoption", "reuseport", true)
+  call("reuseport", near, "setoption", "reuseport", 1)
+  call("error", near, "setoption", "error", 1)
+  for _, method in ipairs({ "getfamily", "dirty" }) do
+    call("client", near, method)
+  end
+  call("server", listener, "getstats")
+  observe("stats", function()
+    near:send("abc")
+    local received, sent, age = near:getstats()
+    return received, sent, type(age)
+  end)
+  call("client", near, "setstats", 5, 6, 7)
+  observe("stats", function()
+    local received, sent, age = near:getstats()
+    return received, sent, age >= 7
+  end)
+  local fd = near:getfd()
+  call("detached", near, "setfd", -1)
+  call("detached", near, "getfd")
+  near:setfd(fd)
+  near:close()
+  listener:close()
+
+  local udp = socket.udp()
+  observe("class", describe, udp)
+  call("fresh", udp, "getsockname")
+  call("fresh", udp, "getfd")
+  call("fresh", udp, "getfamily")
+  udp:close()
+  udp = socket.udp4()
+  udp:settimeout(0)
+  call("udp", udp, "dirty")
+  call("udp", udp, "getsockname")
+  call("udp", udp, "getpeername")
+  call("udp", udp, "receive")
+  call("udp", udp, "receivefrom")
+  call("udp", udp, "send", "x")
+  call("udp", udp, "receivefrom", {})
+  for _, arguments in ipairs({
+    {}, { "x" }, { "x", "127.0.0.1" }, { "x", "no name", 1 }, { "x", "127.0.0.1", "no service" }, { "x", "::1", 9 },
+    { {}, "127.0.0.1", 9 }, { "x", {}, 9 },
+  }) do
+    call("udp", udp, "sendto", arguments[1], arguments[2], arguments[3])
+  end
+  for _, name in ipairs({
+    "dontroute", "broadcast", "reuseaddr", "ip-multicast-if", "ip-multicast-loop", "error", "keepalive",
+  }) do
+    call(name, udp, "getoption", name)
+  end
+  call("broadcast", udp, "setoption", "broadcast", true)
+  call("ttl", udp, "setoption", "ip-multicast-ttl", 3)
+  call("if", udp, "setoption", "ip-multicast-if", "127.0.0.1")
+  call("if", udp, "getoption", "ip-multicast-if")
+  call("if", udp, "setoption", "ip-multicast-if", "*")
+  call("member", udp, "setoption", "ip-add-membership", true)
+  call("member", udp, "setoption", "ip-add-membership", { interface = "*" })
+  call("setsockname", udp, "setsockname")
+  call("setsockname", udp, "setsockname", "127.0.0.1")
+  call("setsockname", udp, "setsockname", "127.0.0.1", 0)
+  call("setpeername", udp, "setpeername")
+  call("setpeername", udp, "setpeername", "127.0.0.1")
+  local other = socket.udp()
+  other:setsockname("127.0.0.1", 0)
+  call("setpeername", udp, "setpeername", "127.0.0.1", (select(2, other:getsockname())))
+  observe("class", describe, udp)
+  for _, method in ipairs({ "sendto", "receivefrom", "setsockname" }) do
+    call("connected", udp, method, "x", "127.0.0.1", 9)
+  end
+  call("connected", udp, "send", "abc")
+  call("connected", udp, "send", "")
+  call("connected", udp, "send", {})
+  observe("sender", function()
+    local data, ip, port = other:receivefrom()
+    return data, ip, type(port)
+  end)
+  observe("empty", other.receive, other)
+  call("connected", udp, "setpeername", "*")
+  observe("class", describe, udp)
+  udp:close()
+  other:close()
+  call("closed", udp, "close")
+end
+
 -- The lines for `socket`, in the order of the calls.
 return function(socket)
   local lines = {}
-  survey(socket, function(label, f, ...)
+  local function observe(label, f, ...)
     local arguments = {}
     for i = 1, select("#", ...) do
       arguments[i] = describe((select(i, ...)))
@@ -229,6 +333,8 @@ return function(socket)
       table.concat(arguments, ", "),
       outcome(pcall(f, ...))
     )
-  end)
+  end
+  survey(socket, observe)
+  survey_more(socket, observe)
   return lines
 end

@@ -200,6 +200,7 @@ end
 function patches.socket()
   package.loaded.socket = coev.socket
   package.loaded["socket.core"] = coev.socket
+  package.loaded["socket.unix"] = coev.socket.unix
 end
 
 function coev.patch(what)

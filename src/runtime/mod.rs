@@ -10,7 +10,9 @@ mod inbox;
 mod interests;
 mod operation;
 mod parked;
+mod resolver;
 mod scopes;
+mod select;
 pub(crate) mod stream;
 mod turn;
 mod wait;
@@ -18,6 +20,8 @@ mod wait;
 pub(crate) use crate::sched::{Moment, Phase, TaskId, Verdict};
 pub(crate) use deadline::{Deadline, now};
 pub(crate) use operation::Operation;
+pub(crate) use resolver::Resolve;
+pub(crate) use select::Select;
 
 use crate::error::Fault;
 use crate::sched::Scopes;
@@ -27,6 +31,7 @@ use crate::vm::{
 };
 use core::{Core, StandIn};
 use interests::{Direction, Key};
+use resolver::Resolver;
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::os::fd::RawFd;
@@ -45,6 +50,8 @@ pub(crate) struct Runtime {
     scratch: RefCell<Box<[u8]>>,
     /// Keys of streams that have been collected since the last turn.
     departures: Departures,
+    /// The threads that answer questions about names.
+    resolver: Resolver,
     /// Tasks whose handles have been collected, when that matters, since the last turn.
     dropped: RefCell<Vec<TaskId>>,
     /// Have tasks been woken that only what they waited for holds?
@@ -104,6 +111,7 @@ impl Runtime {
             core: RefCell::default(),
             scratch: RefCell::new(Box::default()),
             departures: Departures::default(),
+            resolver: Resolver::default(),
             dropped: RefCell::default(),
             has_woken_loose: Cell::new(false),
             current: Cell::new(None),
@@ -369,31 +377,21 @@ impl Runtime {
         Ok(key)
     }
 
+    /// Forgets a descriptor that stays open, and wakes who waited for it.
+    pub(crate) fn abandon_interest(&self, fd: RawFd, key: Key) {
+        if let Some(poller) = &self.core.borrow().poller {
+            // That it has gone already is no failure.
+            let _ = poller.unwatch(fd);
+        }
+        self.forget_interest(key);
+    }
+
     /// Forgets a descriptor that is about to be closed, and wakes who waited for it.
     pub(crate) fn forget_interest(&self, key: Key) {
         let mut core = self.core.borrow_mut();
         for task in core.interests.remove(key).into_iter().flatten() {
             core.wake(task);
         }
-    }
-
-    /// Does `work` in a thread of its own and then wakes `task`.
-    pub(crate) fn start_thread(
-        &self,
-        task: TaskId,
-        work: impl FnOnce() + Send + 'static,
-    ) -> io::Result<()> {
-        let mut core = self.core.borrow_mut();
-        let sender = core.inbox()?.sender();
-        let body = move || {
-            work();
-            sender.wake(task);
-        };
-        std::thread::Builder::new()
-            .name("coev names".into())
-            .spawn(body)?;
-        core.owed += 1;
-        Ok(())
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::Runtime;
 use super::fd_set::Watch;
-use super::stream::{Accept, Connect, Receive, Send};
+use super::resolver::Resolve;
+use super::select::Select;
+use super::stream::{Accept, Connect, Receive, ReceiveFrom, Send, SendFile, SendTo};
 use crate::sched::TaskId;
 use crate::vm::{Reply, Value};
 
@@ -24,6 +26,16 @@ pub(crate) enum Operation {
     Accept(Accept),
     /// A connection.
     Connect(Box<Connect>),
+    /// A message.
+    ReceiveFrom(ReceiveFrom),
+    /// Room for a message.
+    SendTo(Box<SendTo>),
+    /// Room for a file in a stream.
+    SendFile(Box<SendFile>),
+    /// Descriptors that are ready.
+    Select(Box<Select>),
+    /// What is known of a host.
+    Resolve(Box<Resolve>),
 }
 
 /// What polling answers. `Pending`: the task's id has been left where the wake-up will come from.
@@ -55,6 +67,11 @@ impl Operation {
             Operation::Send(send) => send.poll(runtime, task),
             Operation::Accept(accept) => accept.poll(runtime, task),
             Operation::Connect(connect) => connect.poll(runtime, task),
+            Operation::ReceiveFrom(receive) => receive.poll(runtime, task),
+            Operation::SendTo(send) => send.poll(runtime, task),
+            Operation::SendFile(send) => send.poll(runtime, task),
+            Operation::Select(select) => select.poll(runtime, task),
+            Operation::Resolve(resolve) => resolve.poll(runtime, task),
         }
     }
 
@@ -65,9 +82,14 @@ impl Operation {
             Operation::Join(..) => Reply::two(false, "timeout"),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
-            Operation::Watch(_) | Operation::Accept(_) | Operation::Connect(_) => {
-                Reply::failure("timeout")
-            }
+            Operation::SendFile(send) => send.cut_short("timeout"),
+            Operation::Select(_) => Reply::one(""),
+            Operation::Watch(_)
+            | Operation::Accept(_)
+            | Operation::Connect(_)
+            | Operation::ReceiveFrom(_)
+            | Operation::SendTo(_)
+            | Operation::Resolve(_) => Reply::failure("timeout"),
         };
         self.withdraw(runtime, task);
         reply
@@ -76,13 +98,17 @@ impl Operation {
     /// Takes the task's id back from wherever it was left, and passes on what it had been given.
     pub(crate) fn withdraw(&mut self, runtime: &Runtime, task: TaskId) {
         match self {
-            Operation::Sleep | Operation::Suspend(_) => {}
+            Operation::Sleep | Operation::Suspend(_) | Operation::Resolve(_) => {}
             Operation::Join(joined, _) => runtime.leave_join(*joined, task),
             Operation::Watch(watch) => watch.withdraw(runtime, task),
             Operation::Receive(receive) => receive.withdraw(runtime, task),
             Operation::Send(send) => send.withdraw(runtime, task),
             Operation::Accept(accept) => accept.withdraw(runtime, task),
             Operation::Connect(connect) => connect.withdraw(runtime, task),
+            Operation::ReceiveFrom(receive) => receive.withdraw(runtime, task),
+            Operation::SendTo(send) => send.withdraw(runtime, task),
+            Operation::SendFile(send) => send.withdraw(runtime, task),
+            Operation::Select(select) => select.withdraw(runtime),
         }
     }
 
@@ -97,6 +123,11 @@ impl Operation {
             Operation::Send(send) => format!("send on {}", send.stream),
             Operation::Accept(accept) => format!("accept on {}", accept.stream),
             Operation::Connect(connect) => format!("connect to {}", connect.target()),
+            Operation::ReceiveFrom(receive) => format!("receive on {}", receive.stream),
+            Operation::SendTo(send) => format!("send on {}", send.stream),
+            Operation::SendFile(send) => format!("sendfile on {}", send.stream),
+            Operation::Select(select) => format!("select of {} descriptors", select.len()),
+            Operation::Resolve(resolve) => format!("look-up of {}", resolve.subject()),
         }
     }
 }

@@ -8,7 +8,9 @@
 pub(crate) mod clock;
 pub(crate) mod failure;
 pub(crate) mod host;
+pub(crate) mod hosts;
 pub(crate) mod names;
 pub(crate) mod poller;
+pub(crate) mod readiness;
 pub(crate) mod socket;
 pub(crate) mod waker;

@@ -16,10 +16,12 @@ pub(crate) enum Family {
     V4,
     /// IPv6 only.
     V6,
+    /// Paths of this machine.
+    Unix,
 }
 
 /// A question to the resolver.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Question {
     /// A host name or address; `None` is every local address.
     pub(crate) host: Option<String>,
@@ -39,15 +41,27 @@ impl Family {
             Family::Unspecified => true,
             Family::V4 => address.is_ipv4(),
             Family::V6 => address.is_ipv6(),
+            Family::Unix => false,
+        }
+    }
+
+    /// The family of an address.
+    pub(crate) fn of(address: &socket2::SockAddr) -> Family {
+        match libc::c_int::from(address.family()) {
+            libc::AF_INET => Family::V4,
+            libc::AF_INET6 => Family::V6,
+            libc::AF_UNIX => Family::Unix,
+            _ => Family::Unspecified,
         }
     }
 
     /// The system's number for it.
-    fn number(self) -> libc::c_int {
+    pub(super) fn number(self) -> libc::c_int {
         match self {
             Family::Unspecified => libc::AF_UNSPEC,
             Family::V4 => libc::AF_INET,
             Family::V6 => libc::AF_INET6,
+            Family::Unix => libc::AF_UNIX,
         }
     }
 }
@@ -70,41 +84,57 @@ impl Question {
         if let Some(answer) = self.numeric() {
             return answer;
         }
-        let unknown = || Cow::Borrowed("host or service not provided, or not known");
-        let host = self
-            .host
-            .as_ref()
-            .map(|host| CString::new(host.as_str()))
-            .transpose()
-            .map_err(|_| unknown())?;
-        let service = CString::new(self.service.as_str()).map_err(|_| unknown())?;
-        let flags = if host.is_none() { libc::AI_PASSIVE } else { 0 };
-        // SAFETY: all-zero hints are what the call expects of unused fields.
-        let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
-        hints.ai_family = self.family.number();
-        hints.ai_socktype = libc::SOCK_STREAM;
-        hints.ai_flags = flags;
-        let mut list = ptr::null_mut();
-        let name = host.as_deref().map_or(ptr::null(), CStr::as_ptr);
-        // SAFETY: the names are C strings or null, `hints` is set and `list` is a place for the answer.
-        let status =
-            unsafe { libc::getaddrinfo(name, service.as_ptr(), &raw const hints, &raw mut list) };
-        if status != 0 {
-            return Err(word(status));
-        }
-        let addresses = read_list(list);
-        // SAFETY: the list came from `getaddrinfo` and is read no more.
-        unsafe { libc::freeaddrinfo(list) };
+        let addresses: Vec<SocketAddr> = look_up(
+            self.host.as_deref(),
+            Some(&self.service),
+            self.family.number(),
+        )?
+        .iter()
+        .filter_map(socket2::SockAddr::as_socket)
+        .collect();
         if addresses.is_empty() {
-            Err(unknown())
+            Err(UNKNOWN.into())
         } else {
             Ok(addresses)
         }
     }
 }
 
-/// The internet addresses of a resolver's list.
-fn read_list(mut entry: *const libc::addrinfo) -> Vec<SocketAddr> {
+/// What is said of a name that nobody knows.
+const UNKNOWN: &str = "host or service not provided, or not known";
+
+/// Asks the system's resolver for the addresses of streams; no host is every local address.
+pub(super) fn look_up(
+    host: Option<&str>,
+    service: Option<&str>,
+    family: libc::c_int,
+) -> Result<Vec<socket2::SockAddr>, Cow<'static, str>> {
+    let text = |text: Option<&str>| {
+        let text = text.map(CString::new).transpose();
+        text.map_err(|_| Cow::Borrowed(UNKNOWN))
+    };
+    let (name, service) = (text(host)?, text(service)?);
+    // SAFETY: all-zero hints are what the call expects of unused fields.
+    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
+    hints.ai_family = family;
+    hints.ai_socktype = libc::SOCK_STREAM;
+    hints.ai_flags = if host.is_none() { libc::AI_PASSIVE } else { 0 };
+    let mut list = ptr::null_mut();
+    let name = name.as_deref().map_or(ptr::null(), CStr::as_ptr);
+    let service = service.as_deref().map_or(ptr::null(), CStr::as_ptr);
+    // SAFETY: the names are C strings or null, `hints` is set and `list` is a place for the answer.
+    let status = unsafe { libc::getaddrinfo(name, service, &raw const hints, &raw mut list) };
+    if status != 0 {
+        return Err(word(status));
+    }
+    let addresses = read_list(list);
+    // SAFETY: the list came from `getaddrinfo` and is read no more.
+    unsafe { libc::freeaddrinfo(list) };
+    Ok(addresses)
+}
+
+/// The addresses of a resolver's list.
+fn read_list(mut entry: *const libc::addrinfo) -> Vec<socket2::SockAddr> {
     let mut addresses = Vec::new();
     // SAFETY: the list is the resolver's, not yet freed; its entries are valid and end with null.
     while let Some(info) = unsafe { entry.as_ref() } {
@@ -120,14 +150,14 @@ fn read_list(mut entry: *const libc::addrinfo) -> Vec<SocketAddr> {
                 Ok(())
             })
         };
-        addresses.extend(address.ok().and_then(|((), address)| address.as_socket()));
+        addresses.extend(address.ok().map(|((), address)| address));
         entry = info.ai_next;
     }
     addresses
 }
 
 /// The word for a resolver's error, as `socket_gaistrerror` of LuaSocket 3.1 chooses it.
-fn word(status: libc::c_int) -> Cow<'static, str> {
+pub(super) fn word(status: libc::c_int) -> Cow<'static, str> {
     Cow::Borrowed(match status {
         libc::EAI_AGAIN => "temporary failure in name resolution",
         libc::EAI_BADFLAGS => "invalid value for ai_flags",

@@ -115,7 +115,7 @@ pub(super) struct Protected {
 }
 
 /// Room for the metatables of classes.
-const MOST_CLASSES: usize = 16;
+const MOST_CLASSES: usize = 32;
 
 impl Library {
     /// The metatable of a class.
@@ -212,6 +212,10 @@ impl Library {
                 .zip(parts.classes.iter().copied().flatten())
             {
                 *place = new_metatable(l, host, helpers.guard, class, true);
+                compat::raw_get(l, ffi::LUA_REGISTRYINDEX, place.reference as _);
+                ffi::lua_getfield(l, -1, c"__index".as_ptr());
+                ffi::lua_setfield(l, natives, class.name.as_ptr());
+                ffi::lua_settop(l, -2);
             }
             let protected = Protected::set_up(l);
             Library {

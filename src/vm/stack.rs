@@ -69,6 +69,45 @@ impl<'a> Stack<'a> {
         self.kind(slot) <= ffi::LUA_TNIL
     }
 
+    /// Is there an argument, be it nil?
+    pub(crate) fn has(&self, slot: i32) -> bool {
+        self.kind(slot) != ffi::LUA_TNONE
+    }
+
+    /// Is there a table?
+    pub(crate) fn is_table(&self, slot: i32) -> bool {
+        self.kind(slot) == ffi::LUA_TTABLE
+    }
+
+    /// The strings of the list at `slot`, one after the other.
+    pub(crate) fn strings(&self, slot: i32) -> Result<Box<[u8]>, Fault> {
+        let mut bytes = Vec::new();
+        for index in 1.. {
+            // SAFETY: a table is at `slot`; the stack has room for one more value, which is a string when its bytes
+            // are asked for, so nothing is converted. It is read while it lies on the stack.
+            let kind = unsafe {
+                compat::raw_get(self.l, slot, index);
+                let kind = ffi::lua_type(self.l, -1);
+                if kind == ffi::LUA_TSTRING {
+                    let mut len = 0;
+                    let pointer = ffi::lua_tolstring(self.l, -1, &raw mut len);
+                    bytes.extend_from_slice(std::slice::from_raw_parts(pointer.cast::<u8>(), len));
+                }
+                ffi::lua_settop(self.l, -2);
+                kind
+            };
+            match kind {
+                ffi::LUA_TSTRING => {}
+                ffi::LUA_TNIL => break,
+                _ => {
+                    let problem = format!("item {index} of the list is no string");
+                    return Err(Fault::argument(slot, problem));
+                }
+            }
+        }
+        Ok(bytes.into())
+    }
+
     /// Is there a number, or a string that reads as one?
     pub(crate) fn is_numeric(&self, slot: i32) -> bool {
         // SAFETY: `l` is the running state; converts nothing in place.

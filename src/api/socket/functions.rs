@@ -1,13 +1,16 @@
 //! The functions of `coev.socket`.
 
-use super::{CLIENT, MASTER, SERVER};
+use super::{
+    CLIENT, DGRAM, DGRAM_CONNECTED, MASTER, SERVER, UDP, UDP_CONNECTED, UNIX_CLIENT, UNIX_SERVER,
+    dns, select, udp, unix,
+};
 use crate::api::function;
 use crate::error::Fault;
 use crate::runtime::stream::{Connect, Stream, Target};
 use crate::runtime::{Deadline, Operation, Runtime};
-use crate::sys::failure;
 use crate::sys::names::{Family, Question};
-use crate::sys::socket::{Flag, Socket};
+use crate::sys::socket::{Address, Kind, Knob, Setting, Socket};
+use crate::sys::{clock, failure};
 use crate::vm::{Function, Outcome, Reply, Stack, Value};
 use std::borrow::Cow;
 use std::io;
@@ -21,6 +24,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"tcp6", tcp6),
     function!(waits c"connect", connect),
     function!(c"bind", bind),
+    function!(c"gettime", gettime),
+    function!(c"udp", udp),
+    function!(c"udp4", udp4),
+    function!(c"udp6", udp6),
+    function!(c"unix_stream", unix::stream),
+    function!(c"unix_dgram", unix::dgram),
+    function!(c"pair", unix::pair),
+    function!(c"fdopen", fdopen),
+    select::WAIT,
+    dns::ADDRESSES,
+    dns::HOST,
+    dns::NAMES,
+    dns::OWN_NAME,
 ];
 
 /// The arguments, by position.
@@ -51,6 +67,11 @@ fn tcp(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
     ))))
 }
 
+/// `socket.gettime()`: seconds of the calendar, as LuaSocket's.
+fn gettime(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(Outcome::Reply(Reply::one(clock::calendar())))
+}
+
 /// `socket.tcp4()`
 fn tcp4(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
     Ok(master(runtime, Family::V4))
@@ -61,9 +82,57 @@ fn tcp6(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
     Ok(master(runtime, Family::V6))
 }
 
+/// `socket.udp()`: the family is known at the first address.
+fn udp(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(udp::make(runtime, Family::Unspecified))
+}
+
+/// `socket.udp4()`
+fn udp4(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(udp::make(runtime, Family::V4))
+}
+
+/// `socket.udp6()`
+fn udp6(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(udp::make(runtime, Family::V6))
+}
+
+/// `socket.fdopen(fd [, unread])`: an object of the class that fits; the descriptor is its own from now on.
+fn fdopen(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let fd = i32::try_from(stack.integer(slot::HOST)?)
+        .map_err(|_| Fault::argument(slot::HOST, "descriptor out of range"))?;
+    let unread = if stack.is_absent(slot::PORT) {
+        b""
+    } else {
+        stack.bytes(slot::PORT)?
+    };
+    let (socket, nature) = match Socket::adopt(fd) {
+        Ok(adopted) => adopted,
+        Err(error) => return Ok(Outcome::Reply(Reply::failure(failure::word(&error)))),
+    };
+    let class = match (nature.kind, nature.family == Family::Unix, nature.connected) {
+        (Kind::Stream, false, _) if nature.listens => SERVER,
+        (Kind::Stream, true, _) if nature.listens => UNIX_SERVER,
+        (Kind::Stream, false, true) => CLIENT,
+        (Kind::Stream, false, false) => MASTER,
+        (Kind::Stream, true, true) => UNIX_CLIENT,
+        (Kind::Stream, true, false) => super::UNIX_MASTER,
+        (Kind::Datagram, false, false) => UDP,
+        (Kind::Datagram, false, true) => UDP_CONNECTED,
+        (Kind::Datagram, true, false) => DGRAM,
+        (Kind::Datagram, true, true) => DGRAM_CONNECTED,
+    };
+    let stream = Stream::of_kind(runtime, nature.kind, Some(socket), nature.family);
+    stream.add_unread(unread);
+    Ok(Outcome::Reply(Reply::one(Value::Object(
+        class,
+        Rc::new(stream),
+    ))))
+}
+
 /// A master socket of a known family.
 fn master(runtime: &Runtime, family: Family) -> Outcome {
-    Outcome::Reply(match Socket::new(family) {
+    Outcome::Reply(match Socket::new(family, Kind::Stream) {
         Ok(socket) => Reply::one(Value::Object(
             MASTER,
             Rc::new(Stream::new(runtime, Some(socket), family)),
@@ -149,9 +218,9 @@ fn listen_on(runtime: &Runtime, address: SocketAddr, backlog: i32) -> io::Result
     } else {
         Family::V6
     };
-    let socket = Socket::new(family)?;
-    socket.set_flag(Flag::ReuseAddress, true)?;
-    socket.bind(address)?;
+    let socket = Socket::new(family, Kind::Stream)?;
+    socket.set(&Setting::Number(Knob::REUSE_ADDRESS, 1))?;
+    socket.bind(&address.into())?;
     socket.listen(backlog)?;
     Ok(Stream::new(runtime, Some(socket), family))
 }
@@ -171,7 +240,7 @@ pub(super) fn bind_first(
         };
         let bound = stream
             .open(runtime, family)
-            .and_then(|()| stream.with_socket(|socket| socket.bind(address)));
+            .and_then(|()| stream.with_socket(|socket| socket.bind(&Address::from(address))));
         match bound {
             Ok(()) => return Ok(()),
             Err(error) => reason = failure::word(&error),

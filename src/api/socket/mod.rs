@@ -1,10 +1,16 @@
 //! `coev.socket`: LuaSocket's module, cooperative.
 
+mod common;
+mod dns;
+mod file;
 mod functions;
 mod options;
+mod select;
 mod tcp;
+mod udp;
+mod unix;
 
-use crate::vm::{Class, ClassDef, Module, Source};
+use crate::vm::{Class, ClassDef, Function, Module, Source};
 
 /// The class of a socket that is neither connected nor listening.
 const MASTER: Class = Class(0);
@@ -12,27 +18,56 @@ const MASTER: Class = Class(0);
 const CLIENT: Class = Class(1);
 /// The class of a listening socket.
 const SERVER: Class = Class(2);
+/// The class of a UDP socket without a peer.
+const UDP: Class = Class(3);
+/// The class of a UDP socket with a peer.
+const UDP_CONNECTED: Class = Class(4);
+/// As `MASTER`, of paths.
+const UNIX_MASTER: Class = Class(5);
+/// As `CLIENT`, of paths.
+const UNIX_CLIENT: Class = Class(6);
+/// As `SERVER`, of paths.
+const UNIX_SERVER: Class = Class(7);
+/// As `UDP`, of paths.
+const DGRAM: Class = Class(8);
+/// As `UDP_CONNECTED`, of paths.
+const DGRAM_CONNECTED: Class = Class(9);
 
-/// Every class of TCP sockets.
-const ANY: &[Class] = &[MASTER, CLIENT, SERVER];
+/// Every class.
+const ANY: &[Class] = &[
+    MASTER,
+    CLIENT,
+    SERVER,
+    UDP,
+    UDP_CONNECTED,
+    UNIX_MASTER,
+    UNIX_CLIENT,
+    UNIX_SERVER,
+    DGRAM,
+    DGRAM_CONNECTED,
+];
+
+/// A class with its name.
+const fn class(name: &'static std::ffi::CStr, methods: &'static [Function]) -> ClassDef {
+    ClassDef {
+        name,
+        methods,
+        tostring: &common::TOSTRING,
+    }
+}
 
 /// The classes, each at its number.
 pub(super) const CLASSES: &[ClassDef] = &[
-    ClassDef {
-        name: c"tcp{master}",
-        methods: tcp::METHODS,
-        tostring: &tcp::TOSTRING,
-    },
-    ClassDef {
-        name: c"tcp{client}",
-        methods: tcp::METHODS,
-        tostring: &tcp::TOSTRING,
-    },
-    ClassDef {
-        name: c"tcp{server}",
-        methods: tcp::METHODS,
-        tostring: &tcp::TOSTRING,
-    },
+    class(c"tcp{master}", tcp::METHODS),
+    class(c"tcp{client}", tcp::METHODS),
+    class(c"tcp{server}", tcp::METHODS),
+    class(c"udp{unconnected}", udp::METHODS),
+    class(c"udp{connected}", udp::METHODS),
+    class(c"unixstream{master}", unix::STREAM_METHODS),
+    class(c"unixstream{client}", unix::STREAM_METHODS),
+    class(c"unixstream{server}", unix::STREAM_METHODS),
+    class(c"unixdgram{unconnected}", unix::DATAGRAM_METHODS),
+    class(c"unixdgram{connected}", unix::DATAGRAM_METHODS),
 ];
 
 /// The module.

@@ -1,39 +1,68 @@
-//! The methods of TCP sockets.
+//! The methods of TCP sockets, and those that streams of paths share with them.
 
+use super::common::{self, Role, closed, deadline, done, done_or, internet_address, self_as};
 use super::functions::{bind_first, read_backlog, read_bind_host, read_port, read_question};
-use super::{ANY, CLIENT, MASTER, SERVER, options};
-use crate::api::{function, method};
+use super::{CLIENT, SERVER, UNIX_CLIENT, UNIX_MASTER, UNIX_SERVER, file, options};
+use crate::api::method;
 use crate::error::Fault;
-use crate::runtime::stream::{Accept, Connect, Pattern, Receive, Send, Stream, Target, Timeouts};
-use crate::runtime::{Deadline, Operation, Runtime};
-use crate::sys::failure;
+use crate::runtime::stream::{Accept, Connect, MAX_LINE, Mark, Pattern, Receive, Send, Target};
+use crate::runtime::{Moment, Operation, Runtime, now};
 use crate::sys::names::{Family, Question};
+use crate::sys::socket::Socket;
 use crate::vm::{Class, Function, HeldBytes, Outcome, Reply, Stack, Value};
-use std::io;
-use std::net::{Shutdown, SocketAddr};
-use std::rc::Rc;
+use std::net::Shutdown;
 
 /// The methods, the same for every class, as in LuaSocket.
 pub(super) const METHODS: &[Function] = &[
-    method!(waits c"accept", accept),
+    ACCEPT,
+    RECEIVE,
+    RECEIVE_ANY,
+    RECEIVE_UNTIL,
+    SEND,
+    SHUTDOWN,
+    LISTEN,
+    GETSTATS,
+    SETSTATS,
+    SETMAXLINE,
+    file::SENDFILE,
+    options::GET,
+    options::SET,
+    common::CLOSE,
+    common::DETACH,
+    common::DIRTY,
+    common::GETFAMILY,
+    common::GETFD,
+    common::GETTIMEOUT,
+    common::SETFD,
+    common::SETTIMEOUT,
     method!(c"bind", bind),
-    method!(c"close", close),
     method!(waits c"connect", connect),
-    method!(c"getfd", getfd),
-    method!(c"getoption", options::get),
     method!(c"getpeername", getpeername),
     method!(c"getsockname", getsockname),
-    method!(c"gettimeout", gettimeout),
-    method!(c"listen", listen),
-    method!(waits c"receive", receive),
-    method!(waits c"send", send),
-    method!(c"setoption", options::set),
-    method!(c"settimeout", settimeout),
-    method!(c"shutdown", shutdown),
+    method!(waits c"setpeername", connect),
+    method!(c"setsockname", bind),
 ];
 
-/// `tostring(sock)`
-pub(super) const TOSTRING: Function = function!(c"tostring", tostring);
+/// `accept`, of streams.
+pub(super) const ACCEPT: Function = method!(waits c"accept", accept);
+/// `receive`, of streams.
+pub(super) const RECEIVE: Function = method!(waits c"receive", receive);
+/// `receiveany`, of streams.
+pub(super) const RECEIVE_ANY: Function = method!(waits c"receiveany", receiveany);
+/// `receiveuntil`, of streams: the reader itself, which Lua wraps.
+pub(super) const RECEIVE_UNTIL: Function = method!(waits c"receiveuntil", receiveuntil);
+/// `send`, of streams.
+pub(super) const SEND: Function = method!(waits c"send", send);
+/// `shutdown`, of streams.
+pub(super) const SHUTDOWN: Function = method!(c"shutdown", shutdown);
+/// `listen`, of streams.
+pub(super) const LISTEN: Function = method!(c"listen", listen);
+/// `getstats`, of streams.
+pub(super) const GETSTATS: Function = method!(c"getstats", getstats);
+/// `setstats`, of streams.
+pub(super) const SETSTATS: Function = method!(c"setstats", setstats);
+/// `setmaxline`, of streams.
+pub(super) const SETMAXLINE: Function = method!(c"setmaxline", setmaxline);
 
 /// The arguments, by position.
 mod slot {
@@ -45,66 +74,52 @@ mod slot {
     pub(super) const PORT: i32 = 3;
     /// The backlog of `listen`.
     pub(super) const BACKLOG: i32 = 2;
-    /// The pattern of `receive`.
+    /// The pattern of `receive` and `receiveuntil`.
     pub(super) const PATTERN: i32 = 2;
     /// The prefix of `receive`.
     pub(super) const PREFIX: i32 = 3;
-    /// The string of `send`.
+    /// The most bytes that `receive` answers.
+    pub(super) const MAX_SIZE: i32 = 4;
+    /// The most bytes that `receiveany` answers.
+    pub(super) const MOST: i32 = 2;
+    /// Does the answer of `receiveuntil` end with the pattern?
+    pub(super) const INCLUSIVE: i32 = 3;
+    /// The size of a piece that `receiveuntil` answers.
+    pub(super) const PIECE: i32 = 4;
+    /// The string of `send`, or a list of strings.
     pub(super) const DATA: i32 = 2;
     /// The index of the first byte that `send` sends.
     pub(super) const FIRST: i32 = 3;
-    /// The index of the last byte that `send` sends.
+    /// The index of the last one.
     pub(super) const LAST: i32 = 4;
-    /// The seconds of `settimeout`.
-    pub(super) const SECONDS: i32 = 2;
-    /// The mode of `settimeout`.
-    pub(super) const MODE: i32 = 3;
     /// The direction of `shutdown`.
     pub(super) const HOW: i32 = 2;
+    /// The bytes received, of `setstats`.
+    pub(super) const RECEIVED: i32 = 2;
+    /// The bytes sent.
+    pub(super) const SENT: i32 = 3;
+    /// The age in seconds.
+    pub(super) const AGE: i32 = 4;
 }
 
-/// The socket, which is of the class that the method is for.
-fn one_of(stack: &Stack, classes: &[Class], expected: &str) -> Result<Rc<Stream>, Fault> {
-    stack.object(slot::SELF, classes, expected)
-}
-
-/// The socket, of any class.
-fn any(stack: &Stack) -> Result<Rc<Stream>, Fault> {
-    one_of(stack, ANY, "tcp{any}")
-}
-
-/// The deadline of a call that begins now.
-fn deadline(stream: &Stream) -> Deadline {
-    Deadline::after(stream.timeouts.get().nearest())
-}
-
-/// What LuaSocket answers when something is done: the number 1.
-fn done() -> Outcome {
-    Outcome::Reply(Reply::one(1_i64))
-}
-
-/// What a closed socket answers to everything but a second `close`.
-fn closed() -> Outcome {
-    Outcome::Reply(Reply::failure("closed"))
-}
-
-/// 1, or `nil` and the reason.
-fn done_or(result: io::Result<()>) -> Outcome {
-    match result {
-        Ok(()) => done(),
-        Err(error) => Outcome::Reply(Reply::failure(failure::word(&error))),
+/// The class that belongs to the socket's own: `other` where that is `own`, else `default`.
+fn counterpart(stack: &Stack, own: Class, other: Class, default: Class) -> Class {
+    if stack.class(slot::SELF, &[own]).is_some() {
+        other
+    } else {
+        default
     }
 }
 
 /// `sock:accept()`
 fn accept(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = one_of(stack, &[SERVER], "tcp{server}")?;
+    let stream = self_as(stack, Role::Server)?;
     let deadline = deadline(&stream);
     runtime.wait(
         stack,
         Operation::Accept(Accept {
             stream,
-            class: CLIENT,
+            class: counterpart(stack, UNIX_SERVER, UNIX_CLIENT, CLIENT),
         }),
         deadline,
     )
@@ -112,7 +127,7 @@ fn accept(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `sock:bind(host, port)`
 fn bind(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = one_of(stack, &[MASTER], "tcp{master}")?;
+    let stream = self_as(stack, Role::Master)?;
     let host = read_bind_host(stack, slot::HOST)?;
     let family = match (stream.family(), &host) {
         (Family::Unspecified, None) => Family::V4,
@@ -132,15 +147,9 @@ fn bind(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     })
 }
 
-/// `sock:close()`
-fn close(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    any(stack)?.close(runtime);
-    Ok(done())
-}
-
 /// `sock:connect(host, port)`
 fn connect(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = any(stack)?;
+    let stream = self_as(stack, Role::Stream)?;
     let question = read_question(stack, slot::HOST, slot::PORT, stream.family())?;
     if stream.is_closed() {
         return Ok(closed());
@@ -152,87 +161,164 @@ fn connect(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     runtime.wait(stack, Operation::Connect(Box::new(connect)), deadline)
 }
 
-/// `sock:getfd()`: the descriptor, or -1.
-fn getfd(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let fd = any(stack)?.with_socket(|socket| Ok(i64::from(socket.fd())));
-    Ok(Outcome::Reply(Reply::one(fd.unwrap_or(-1))))
-}
-
 /// `sock:getpeername()`: LuaSocket 3.1's port is a number here.
 fn getpeername(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = any(stack)?;
-    Ok(address(
-        &stream,
-        stream.with_socket(crate::sys::socket::Socket::peer_address),
-        |port| i64::from(port).into(),
-    ))
+    let stream = self_as(stack, Role::Stream)?;
+    Ok(internet_address(&stream, Socket::peer_address, |port| {
+        i64::from(port).into()
+    }))
 }
 
 /// `sock:getsockname()`: LuaSocket 3.1's port is a string here.
 fn getsockname(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = any(stack)?;
-    Ok(address(
-        &stream,
-        stream.with_socket(crate::sys::socket::Socket::local_address),
-        |port| port.to_string().into(),
-    ))
+    let stream = self_as(stack, Role::Stream)?;
+    Ok(internet_address(&stream, Socket::local_address, |port| {
+        port.to_string().into()
+    }))
 }
 
-/// Address, port and family.
-fn address(
-    stream: &Stream,
-    address: io::Result<Option<SocketAddr>>,
-    port: fn(u16) -> Value,
-) -> Outcome {
-    if stream.is_closed() {
-        return closed();
-    }
-    Outcome::Reply(match address {
-        Ok(Some(address)) => {
-            let family = if address.is_ipv4() { "inet" } else { "inet6" };
-            Reply::three(address.ip().to_string(), port(address.port()), family)
-        }
-        Ok(None) => Reply::failure("unknown address family"),
-        Err(error) => Reply::failure(failure::word(&error)),
-    })
-}
-
-/// `sock:gettimeout()`: seconds by mode "b" and "t"; -1 is for ever.
-fn gettimeout(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let Timeouts { block, total } = any(stack)?.timeouts.get();
-    Ok(Outcome::Reply(Reply::two(
-        block.unwrap_or(-1.0),
-        total.unwrap_or(-1.0),
+/// `sock:getstats()`: bytes received, bytes sent, age in seconds.
+fn getstats(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stats = self_as(stack, Role::Client)?.stats.get();
+    #[expect(clippy::cast_precision_loss, reason = "seconds are for people")]
+    let age = now().since(stats.since) as f64 / 1e9;
+    let count = |count: u64| Value::Integer(i64::try_from(count).unwrap_or(i64::MAX));
+    Ok(Outcome::Reply(Reply::three(
+        count(stats.received),
+        count(stats.sent),
+        age,
     )))
+}
+
+/// `sock:setstats([received [, sent [, age]]])`
+fn setstats(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_as(stack, Role::Client)?;
+    let mut stats = stream.stats.get();
+    for (slot, field) in [
+        (slot::RECEIVED, &mut stats.received),
+        (slot::SENT, &mut stats.sent),
+    ] {
+        if !stack.is_absent(slot) {
+            *field = u64::try_from(stack.truncated(slot)?).unwrap_or(0);
+        }
+    }
+    if stack.is_numeric(slot::AGE) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what is out of range becomes the nearest"
+        )]
+        let age = (stack.seconds(slot::AGE)? * 1e9) as u64;
+        stats.since = Moment(now().0.saturating_sub(age));
+    }
+    stream.stats.set(stats);
+    Ok(done())
+}
+
+/// `sock:setmaxline([bytes])` → the one before: the longest line that `receive` answers.
+fn setmaxline(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_as(stack, Role::Stream)?;
+    let before = stream.max_line.get();
+    if stack.has(slot::BACKLOG) {
+        let most = read_most(stack, slot::BACKLOG)?.unwrap_or(MAX_LINE);
+        stream.max_line.set(most);
+    }
+    let before = i64::try_from(before).map_or(Value::Number(f64::INFINITY), Value::Integer);
+    Ok(Outcome::Reply(Reply::one(before)))
+}
+
+/// A number of bytes; `math.huge` is without end.
+fn read_most(stack: &Stack, slot: i32) -> Result<Option<usize>, Fault> {
+    if stack.is_absent(slot) {
+        return Ok(None);
+    }
+    let most = stack.number(slot)?;
+    if most >= 9e15 {
+        return Ok(Some(usize::MAX));
+    }
+    if most >= 1.0 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the range is checked"
+        )]
+        return Ok(Some(most as usize));
+    }
+    Err(Fault::argument(slot, "size out of range"))
 }
 
 /// `sock:listen([backlog])`
 fn listen(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = one_of(stack, &[MASTER], "tcp{master}")?;
+    let stream = self_as(stack, Role::Master)?;
     let backlog = read_backlog(stack, slot::BACKLOG)?;
     if stream.is_closed() {
         return Ok(closed());
     }
     let listening = stream.with_socket(|socket| socket.listen(backlog));
     if listening.is_ok() {
-        stack.set_class(slot::SELF, SERVER);
+        let server = counterpart(stack, UNIX_MASTER, UNIX_SERVER, SERVER);
+        stack.set_class(slot::SELF, server);
     }
     Ok(done_or(listening))
 }
 
-/// `sock:receive([pattern [, prefix]])`
+/// `sock:receive([pattern [, prefix [, maxsize]]])`
 fn receive(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = one_of(stack, &[CLIENT], "tcp{client}")?;
+    let stream = self_as(stack, Role::Client)?;
     let pattern = read_pattern(stack)?;
     let prefix = if stack.is_absent(slot::PREFIX) {
         HeldBytes::new(b"")
     } else {
         stack.held(slot::PREFIX)?
     };
+    let limit = match (read_most(stack, slot::MAX_SIZE)?, &pattern) {
+        (Some(limit), _) => limit,
+        (None, Pattern::Line) => stream.max_line.get(),
+        (None, _) => usize::MAX,
+    };
     let deadline = deadline(&stream);
     runtime.wait(
         stack,
-        Operation::Receive(Receive::new(stream, pattern, prefix)),
+        Operation::Receive(Receive::new(stream, pattern, prefix, limit)),
+        deadline,
+    )
+}
+
+/// `sock:receiveany(max)`
+fn receiveany(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_as(stack, Role::Client)?;
+    let Some(most) = read_most(stack, slot::MOST)? else {
+        return Err(stack.expected(slot::MOST, "number"));
+    };
+    let nothing = HeldBytes::new(b"");
+    let deadline = deadline(&stream);
+    runtime.wait(
+        stack,
+        Operation::Receive(Receive::new(stream, Pattern::Any(most), nothing, most)),
+        deadline,
+    )
+}
+
+/// `receiveuntil(sock, pattern, inclusive, piece)`: the bytes, `nil`, and whether more of them follow.
+fn receiveuntil(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_as(stack, Role::Client)?;
+    let mark = Mark {
+        text: stack.held(slot::PATTERN)?,
+        inclusive: stack.boolean(slot::INCLUSIVE)?,
+        piece: read_most(stack, slot::PIECE)?,
+    };
+    if mark.text.as_slice().is_empty() {
+        return Err(Fault::argument(slot::PATTERN, "empty pattern"));
+    }
+    let limit = match mark.piece {
+        Some(_) => usize::MAX,
+        None => stream.max_line.get(),
+    };
+    let (pattern, nothing) = (Pattern::Until(mark), HeldBytes::new(b""));
+    let deadline = deadline(&stream);
+    runtime.wait(
+        stack,
+        Operation::Receive(Receive::new(stream, pattern, nothing, limit)),
         deadline,
     )
 }
@@ -264,11 +350,16 @@ fn read_pattern(stack: &Stack) -> Result<Pattern, Fault> {
     }
 }
 
-/// `sock:send(data [, i [, j]])`
+/// `sock:send(data [, i [, j]])`: a string, or a list of strings as if they were one.
 fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = one_of(stack, &[CLIENT], "tcp{client}")?;
-    let data = stack.held(slot::DATA)?;
-    let len = i64::try_from(data.as_slice().len()).unwrap_or(i64::MAX);
+    let stream = self_as(stack, Role::Client)?;
+    let (data, gathered) = if stack.is_table(slot::DATA) {
+        (HeldBytes::new(b""), Some(stack.strings(slot::DATA)?))
+    } else {
+        (stack.held(slot::DATA)?, None)
+    };
+    let len = gathered.as_deref().unwrap_or(data.as_slice()).len();
+    let len = i64::try_from(len).unwrap_or(i64::MAX);
     let index = |slot, default| {
         if stack.is_absent(slot) {
             Ok(default)
@@ -290,40 +381,15 @@ fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
             data,
             position,
             end,
+            gathered,
         }),
         deadline,
     )
 }
 
-/// `sock:settimeout([seconds [, mode]])`: negative or nothing is for ever.
-fn settimeout(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = any(stack)?;
-    let seconds = stack
-        .opt_seconds(slot::SECONDS)?
-        .filter(|seconds| *seconds >= 0.0 && seconds.is_finite());
-    let mode = if stack.is_absent(slot::MODE) {
-        b"b"
-    } else {
-        stack.bytes(slot::MODE)?
-    };
-    let timeouts = stream.timeouts.get();
-    stream.timeouts.set(match mode.first() {
-        Some(b'b') => Timeouts {
-            block: seconds,
-            ..timeouts
-        },
-        Some(b't' | b'r') => Timeouts {
-            total: seconds,
-            ..timeouts
-        },
-        _ => return Err(Fault::argument(slot::MODE, "invalid timeout mode")),
-    });
-    Ok(done())
-}
-
 /// `sock:shutdown([how])`
 fn shutdown(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = one_of(stack, &[CLIENT], "tcp{client}")?;
+    let stream = self_as(stack, Role::Client)?;
     let how = if stack.is_absent(slot::HOW) {
         b"both"
     } else {
@@ -344,18 +410,4 @@ fn shutdown(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     // LuaSocket answers 1 whatever the system says: a peer that has gone is no failure of this call.
     let _ = stream.with_socket(|socket| socket.shutdown(how));
     Ok(done())
-}
-
-/// `tostring(sock)`
-fn tostring(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let class = stack.class(slot::SELF, ANY).unwrap_or(MASTER);
-    let name = match class {
-        CLIENT => "tcp{client}",
-        SERVER => "tcp{server}",
-        _ => "tcp{master}",
-    };
-    Ok(Outcome::Reply(Reply::one(format!(
-        "{name}: {:#x}",
-        stack.address(slot::SELF)
-    ))))
 }

@@ -4,16 +4,18 @@ use super::Stream;
 use crate::runtime::Runtime;
 use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
+use crate::runtime::resolver::Case;
 use crate::sched::TaskId;
 use crate::sys::failure;
+use crate::sys::hosts::{Finding, Inquiry};
 use crate::sys::names::{Answer, Family, Question};
+use crate::sys::socket::Address;
 use crate::vm::{Class, Reply, Value};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// A connecting call.
 pub(crate) struct Connect {
@@ -40,7 +42,7 @@ enum Stage {
     /// Nothing has been done.
     Start,
     /// A thread asks the resolver.
-    Resolving(Arc<OnceLock<Answer>>),
+    Resolving(Arc<Case>),
     /// The addresses are known.
     Trying(Attempts),
 }
@@ -48,7 +50,7 @@ enum Stage {
 /// The addresses that are left to be tried.
 struct Attempts {
     /// The first one is the current one.
-    addresses: VecDeque<SocketAddr>,
+    addresses: VecDeque<Address>,
     /// Is the first one being tried?
     underway: bool,
 }
@@ -76,11 +78,8 @@ impl Connect {
 
     /// Whom it connects to.
     pub(crate) fn target(&self) -> String {
-        format!(
-            "{}:{}",
-            self.question.host.as_deref().unwrap_or("*"),
-            self.question.service
-        )
+        let host = self.question.host.as_deref().unwrap_or("*");
+        format!("{host}:{}", self.question.service)
     }
 
     /// Goes on as far as it can.
@@ -115,9 +114,9 @@ impl Connect {
                 Some(answer) => self.answered(answer),
                 None => self.ask(runtime, task),
             },
-            Stage::Resolving(answer) => match answer.get().cloned() {
-                Some(answer) => self.answered(answer),
-                None => Step::Pending,
+            Stage::Resolving(case) => match case.finding().cloned() {
+                Some(Finding::Addresses(answer)) => self.answered(answer),
+                Some(Finding::Facts(_)) | None => Step::Pending,
             },
             Stage::Trying(Attempts { underway: true, .. }) => self.look(runtime, task),
             Stage::Trying(Attempts {
@@ -126,17 +125,11 @@ impl Connect {
         }
     }
 
-    /// Asks the resolver in a thread of its own.
+    /// Asks the resolver.
     fn ask(&mut self, runtime: &Runtime, task: TaskId) -> Step {
-        let answer = Arc::new(OnceLock::new());
-        let (question, place) = (self.question.clone(), Arc::clone(&answer));
-        let work = move || {
-            // Nobody else sets it: the place is this thread's.
-            let _ = place.set(question.resolve());
-        };
-        match runtime.start_thread(task, work) {
-            Ok(()) => {
-                self.stage = Stage::Resolving(answer);
+        match runtime.ask(Inquiry::Addresses(self.question.clone()), task) {
+            Ok(case) => {
+                self.stage = Stage::Resolving(case);
                 Step::Pending
             }
             Err(error) => Step::Ended(Err(failure::word(&error))),
@@ -148,7 +141,7 @@ impl Connect {
         match answer {
             Ok(addresses) => {
                 self.stage = Stage::Trying(Attempts {
-                    addresses: addresses.into(),
+                    addresses: addresses.into_iter().map(Address::from).collect(),
                     underway: false,
                 });
                 Step::Again
@@ -169,14 +162,8 @@ impl Connect {
         let Some(address) = addresses.front() else {
             return Step::Ended(Err("host or service not provided, or not known".into()));
         };
-        let family = if address.is_ipv4() {
-            Family::V4
-        } else {
-            Family::V6
-        };
-        let opened = self.stream.open(runtime, family);
-        let begun =
-            opened.and_then(|()| self.stream.with_socket(|socket| socket.connect(*address)));
+        let opened = self.stream.open(runtime, Family::of(address));
+        let begun = opened.and_then(|()| self.stream.with_socket(|socket| socket.connect(address)));
         match begun {
             Ok(()) => Step::Ended(Ok(())),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

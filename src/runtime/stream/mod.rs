@@ -1,7 +1,9 @@
-//! A stream socket with what makes it cooperative: its place among the interests, its unread input, its two queues.
+//! A socket with what makes it cooperative: its place among the interests, its unread input, its two queues.
 
 mod accept;
 mod connect;
+mod datagram;
+mod file;
 mod input;
 mod receive;
 mod send;
@@ -9,24 +11,30 @@ mod turnstile;
 
 pub(crate) use accept::Accept;
 pub(crate) use connect::{Connect, Target};
-pub(crate) use receive::{Pattern, Receive};
+pub(crate) use datagram::{ReceiveFrom, SendTo, Sender};
+pub(crate) use file::SendFile;
+pub(crate) use receive::{MAX_LINE, Mark, Pattern, Receive};
 pub(crate) use send::Send;
 
 use super::Departures;
 use super::Runtime;
+use super::deadline::now;
 use super::interests::{Direction, Key};
-use crate::sched::TaskId;
+use crate::sched::{Moment, TaskId};
 use crate::sys::names::Family;
-use crate::sys::socket::{Flag, Socket};
+use crate::sys::socket::{Kind, Setting, Socket};
 use crate::vm::Object;
 use input::Input;
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::io;
+use std::os::fd::RawFd;
 use turnstile::Turnstile;
 
-/// A TCP socket of Lua's.
+/// A socket of Lua's.
 pub(crate) struct Stream {
+    /// Does it carry bytes, or messages?
+    kind: Kind,
     /// The socket; none before the family is known, and none after `close`.
     socket: RefCell<Option<Socket>>,
     /// Has `close` been called?
@@ -42,9 +50,24 @@ pub(crate) struct Stream {
     /// How long a call may wait.
     pub(crate) timeouts: Cell<Timeouts>,
     /// Options that were set before there was a socket.
-    wishes: RefCell<Vec<(Flag, bool)>>,
+    wishes: RefCell<Vec<Setting>>,
+    /// What has passed through it.
+    pub(crate) stats: Cell<Stats>,
+    /// The longest line that `receive` answers.
+    pub(crate) max_line: Cell<usize>,
     /// Where its key goes when it is collected.
     departures: Departures,
+}
+
+/// What has passed through a socket, and since when.
+#[derive(Clone, Copy)]
+pub(crate) struct Stats {
+    /// Bytes that `receive` has answered.
+    pub(crate) received: u64,
+    /// Bytes that `send` has written.
+    pub(crate) sent: u64,
+    /// When it was made.
+    pub(crate) since: Moment,
 }
 
 /// How many seconds a call may wait; `None` is for ever. Both count from the call's start; the nearer one holds.
@@ -71,7 +94,18 @@ impl Object for Stream {}
 impl Stream {
     /// A stream around a socket, or one that gets its socket when the family is known.
     pub(crate) fn new(runtime: &Runtime, socket: Option<Socket>, family: Family) -> Stream {
+        Stream::of_kind(runtime, Kind::Stream, socket, family)
+    }
+
+    /// The same for either kind.
+    pub(crate) fn of_kind(
+        runtime: &Runtime,
+        kind: Kind,
+        socket: Option<Socket>,
+        family: Family,
+    ) -> Stream {
         Stream {
+            kind,
             socket: RefCell::new(socket),
             closed: Cell::new(false),
             family: Cell::new(family),
@@ -80,6 +114,12 @@ impl Stream {
             turnstiles: Default::default(),
             timeouts: Cell::default(),
             wishes: RefCell::default(),
+            stats: Cell::new(Stats {
+                received: 0,
+                sent: 0,
+                since: now(),
+            }),
+            max_line: Cell::new(MAX_LINE),
             departures: runtime.departures(),
         }
     }
@@ -115,9 +155,9 @@ impl Stream {
         if self.family.get() == family && self.socket.borrow().is_some() {
             return Ok(());
         }
-        let socket = Socket::new(family)?;
-        for (flag, on) in &*self.wishes.borrow() {
-            socket.set_flag(*flag, *on)?;
+        let socket = Socket::new(family, self.kind)?;
+        for setting in &*self.wishes.borrow() {
+            socket.set(setting)?;
         }
         self.discard_socket(runtime);
         self.family.set(family);
@@ -126,20 +166,72 @@ impl Stream {
     }
 
     /// Sets an option, now or as soon as there is a socket.
-    pub(crate) fn set_flag(&self, flag: Flag, on: bool) -> io::Result<()> {
+    pub(crate) fn set(&self, setting: Setting) -> io::Result<()> {
         match &*self.socket.borrow() {
-            Some(socket) => socket.set_flag(flag, on),
+            Some(socket) => socket.set(&setting),
             None => {
-                self.wishes.borrow_mut().push((flag, on));
+                self.wishes.borrow_mut().push(setting);
                 Ok(())
             }
         }
+    }
+
+    /// Has something been read that nobody has asked for yet?
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.input.borrow().unread().is_empty()
+    }
+
+    /// Takes what has been read and not yet asked for.
+    pub(crate) fn take_unread(&self) -> Vec<u8> {
+        self.input.borrow_mut().take()
+    }
+
+    /// Puts bytes after those that have been read and not yet asked for.
+    pub(crate) fn add_unread(&self, bytes: &[u8]) {
+        self.input.borrow_mut().append(bytes);
+    }
+
+    /// Counts bytes that `receive` answers.
+    fn count_received(&self, count: usize) {
+        let mut stats = self.stats.get();
+        stats.received += count as u64;
+        self.stats.set(stats);
+    }
+
+    /// Counts bytes that `send` has written.
+    fn count_sent(&self, count: usize) {
+        let mut stats = self.stats.get();
+        stats.sent += count as u64;
+        self.stats.set(stats);
+    }
+
+    /// Lets the descriptor go without closing it; who waits for it learns of it.
+    pub(crate) fn release(&self, runtime: &Runtime) -> Option<RawFd> {
+        let fd = self.socket()?.fd();
+        if let Some(key) = self.key.take() {
+            runtime.abandon_interest(fd, key);
+        }
+        let socket = self.socket.take()?;
+        self.wake_both(runtime);
+        Some(socket.release())
+    }
+
+    /// Takes a socket in place of the one that it has let go.
+    pub(crate) fn embrace(&self, socket: Socket, family: Family) {
+        self.closed.set(false);
+        self.family.set(family);
+        self.socket.replace(Some(socket));
     }
 
     /// Closes the socket; who waits for it learns of it at its turn. What has been read can still be asked for.
     pub(crate) fn close(&self, runtime: &Runtime) {
         self.closed.set(true);
         self.discard_socket(runtime);
+        self.wake_both(runtime);
+    }
+
+    /// Wakes who is inside of either direction.
+    fn wake_both(&self, runtime: &Runtime) {
         for turnstile in &self.turnstiles {
             if let Some(inside) = turnstile.borrow().inside() {
                 runtime.wake(inside);
@@ -226,11 +318,16 @@ impl Drop for Stream {
 
 impl fmt::Display for Stream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match (self.family.get(), self.kind) {
+            (Family::Unix, _) => "unix",
+            (_, Kind::Stream) => "tcp",
+            (_, Kind::Datagram) => "udp",
+        };
         let address =
             self.with_socket(|socket| socket.peer_address().or_else(|_| socket.local_address()));
-        match address {
-            Ok(Some(address)) => write!(out, "tcp {address}"),
-            _ => out.write_str("tcp"),
+        match address.ok().and_then(|address| address.as_socket()) {
+            Some(address) => write!(out, "{name} {address}"),
+            None => out.write_str(name),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::rc::Rc;
 
 /// What shall be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) enum Pattern {
     /// Up to the next line feed, which is dropped, as every carriage return is.
     Line,
@@ -20,7 +20,25 @@ pub(crate) enum Pattern {
     All,
     /// So many bytes, the prefix among them.
     Count(usize),
+    /// What there is, as soon as there is something, but no more than so many bytes.
+    Any(usize),
+    /// Up to a string, in pieces where these are asked for.
+    Until(Mark),
 }
+
+/// Where a read ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    /// The string, which the parked call holds; not empty.
+    pub(crate) text: HeldBytes,
+    /// Does the answer end with it?
+    pub(crate) inclusive: bool,
+    /// How long a piece is, where the answer comes in pieces.
+    pub(crate) piece: Option<usize>,
+}
+
+/// Bytes that a line may have unless the caller says otherwise, so that no peer fills the memory with one.
+pub(crate) const MAX_LINE: usize = 1 << 20;
 
 /// A reading call.
 pub(crate) struct Receive {
@@ -30,8 +48,22 @@ pub(crate) struct Receive {
     pub(crate) pattern: Pattern,
     /// What the answer begins with; empty, or a string that the parked call holds.
     pub(crate) prefix: HeldBytes,
-    /// How many of the unread bytes are known to hold no line feed.
+    /// The most bytes that the answer may have.
+    pub(crate) limit: usize,
+    /// How many of the unread bytes are known to hold no end of what is asked for.
     scanned: usize,
+}
+
+/// What there is to be answered.
+enum Measure {
+    /// So many bytes are taken, and so many of these shown.
+    Complete(usize, usize),
+    /// A piece of so many bytes; more will follow.
+    Piece(usize),
+    /// There are too many bytes.
+    Oversized,
+    /// There are too few.
+    Incomplete,
 }
 
 /// How a read from the socket went.
@@ -51,11 +83,17 @@ const READS_A_TURN: usize = 16;
 
 impl Receive {
     /// A reading call.
-    pub(crate) fn new(stream: Rc<Stream>, pattern: Pattern, prefix: HeldBytes) -> Receive {
+    pub(crate) fn new(
+        stream: Rc<Stream>,
+        pattern: Pattern,
+        prefix: HeldBytes,
+        limit: usize,
+    ) -> Receive {
         Receive {
             stream,
             pattern,
             prefix,
+            limit,
             scanned: 0,
         }
     }
@@ -129,26 +167,67 @@ impl Receive {
         }
     }
 
-    /// How many of `bytes` the answer takes, and how many of these are shown; `None` when there are too few.
-    fn measure(&mut self, bytes: &[u8]) -> Option<(usize, usize)> {
-        match self.pattern {
+    /// What of `bytes` is to be answered.
+    fn measure(&mut self, bytes: &[u8]) -> Measure {
+        let limit = self.limit.saturating_sub(self.prefix.as_slice().len());
+        let measure = match self.pattern {
             Pattern::Line => match memchr::memchr(b'\n', &bytes[self.scanned..]) {
-                Some(place) => Some((self.scanned + place + 1, self.scanned + place)),
-                None => {
-                    self.scanned = bytes.len();
-                    None
-                }
+                Some(place) => Measure::Complete(self.scanned + place + 1, self.scanned + place),
+                None => self.unfinished(bytes.len(), bytes.len()),
             },
-            Pattern::All => None,
+            Pattern::All => self.unfinished(bytes.len(), bytes.len()),
             Pattern::Count(count) => {
                 let prefix = self.prefix.as_slice().len();
+                let missing = count.saturating_sub(prefix);
                 if prefix > 0 && count <= prefix {
-                    return Some((0, 0));
+                    Measure::Complete(0, 0)
+                } else if missing > limit {
+                    Measure::Oversized
+                } else if bytes.len() >= missing.max(1) {
+                    // LuaSocket waits for a byte even when none is asked for.
+                    Measure::Complete(missing, missing)
+                } else {
+                    Measure::Incomplete
                 }
-                let missing = count - prefix;
-                // LuaSocket waits for a byte even when none is asked for.
-                (bytes.len() >= missing.max(1)).then_some((missing, missing))
             }
+            Pattern::Any(most) => match bytes.len().min(most) {
+                0 => Measure::Incomplete,
+                count => Measure::Complete(count, count),
+            },
+            Pattern::Until(mark) => self.measure_until(bytes, mark),
+        };
+        match measure {
+            Measure::Complete(_, shown) if shown > limit => Measure::Oversized,
+            measure => measure,
+        }
+    }
+
+    /// What a read up to a string answers.
+    fn measure_until(&mut self, bytes: &[u8], mark: Mark) -> Measure {
+        let text = mark.text.as_slice();
+        let found = memchr::memmem::find(&bytes[self.scanned..], text);
+        let end = found.map(|place| self.scanned + place);
+        let safe = end.unwrap_or((bytes.len() + 1).saturating_sub(text.len()));
+        match (end, mark.piece) {
+            (_, Some(piece)) if safe > piece || (end.is_none() && safe == piece) => {
+                self.scanned = 0;
+                Measure::Piece(piece)
+            }
+            (Some(end), _) if mark.inclusive => {
+                Measure::Complete(end + text.len(), end + text.len())
+            }
+            (Some(end), _) => Measure::Complete(end + text.len(), end),
+            (None, _) => self.unfinished(bytes.len(), safe),
+        }
+    }
+
+    /// There is no end among `count` bytes, of which the first `scanned` need not be looked at again.
+    fn unfinished(&mut self, count: usize, scanned: usize) -> Measure {
+        self.scanned = scanned;
+        if count > self.limit.saturating_sub(self.prefix.as_slice().len()) {
+            Measure::Oversized
+        } else {
+            Measure::Incomplete
         }
     }
 
@@ -156,10 +235,39 @@ impl Receive {
     fn answer_from_input(&mut self, runtime: &Runtime) -> Option<Reply> {
         let stream = Rc::clone(&self.stream);
         let mut input = stream.input.borrow_mut();
-        let (taken, shown) = self.measure(input.unread())?;
-        let reply = self.reply_with(runtime, &input.unread()[..shown]);
-        input.consume(taken);
-        Some(reply)
+        match self.measure(input.unread()) {
+            Measure::Complete(taken, shown) => {
+                let reply = self.reply_with(runtime, &input.unread()[..shown]);
+                input.consume(taken);
+                self.stream.count_received(taken);
+                Some(reply)
+            }
+            Measure::Piece(count) => {
+                let piece = input.unread()[..count].to_vec();
+                input.consume(count);
+                self.stream.count_received(count);
+                Some(Reply::three(piece, Value::Nil, true))
+            }
+            Measure::Oversized => {
+                drop(input);
+                Some(self.oversized())
+            }
+            Measure::Incomplete => None,
+        }
+    }
+
+    /// `nil`, the word for it, and as much as was allowed: what follows can still be read.
+    fn oversized(&self) -> Reply {
+        let limit = self.limit.saturating_sub(self.prefix.as_slice().len());
+        let mut input = self.stream.input.borrow_mut();
+        let count = match self.pattern {
+            Pattern::Count(_) => 0,
+            _ => limit.min(input.unread().len()),
+        };
+        let partial = self.joined(&input.unread()[..count]);
+        input.consume(count);
+        self.stream.count_received(count);
+        Reply::three(Value::Nil, "oversized", partial)
     }
 
     /// The answer, when `count` new bytes in the scratch buffer complete it; else they join the unread input.
@@ -172,21 +280,35 @@ impl Receive {
             drop((input, scratch));
             return self.answer_from_input(runtime);
         }
-        let Some((taken, shown)) = self.measure(&scratch[..count]) else {
-            input.append(&scratch[..count]);
-            return None;
+        let (taken, shown) = match self.measure(&scratch[..count]) {
+            Measure::Complete(taken, shown) => (taken, shown),
+            Measure::Incomplete => {
+                input.append(&scratch[..count]);
+                return None;
+            }
+            Measure::Piece(_) | Measure::Oversized => {
+                input.append(&scratch[..count]);
+                drop((input, scratch));
+                return self.answer_from_input(runtime);
+            }
         };
         input.append(&scratch[taken..count]);
+        self.stream.count_received(taken);
         if !self.prefix.as_slice().is_empty() {
             let bytes = scratch[..shown].to_vec();
             return Some(success(self.joined(&bytes)));
         }
-        let shown = if self.pattern == Pattern::Line {
+        let shown = if self.is_line() {
             drop_returns(&mut scratch[..shown])
         } else {
             shown
         };
         Some(success(HeldBytes::new(&scratch[..shown])))
+    }
+
+    /// Is a line asked for, which has no carriage returns?
+    fn is_line(&self) -> bool {
+        matches!(self.pattern, Pattern::Line)
     }
 
     /// An answer made of input bytes: through the scratch buffer where they fit, which takes no memory.
@@ -197,7 +319,7 @@ impl Receive {
         }
         let part = &mut scratch[..bytes.len()];
         part.copy_from_slice(bytes);
-        let shown = if self.pattern == Pattern::Line {
+        let shown = if self.is_line() {
             drop_returns(part)
         } else {
             bytes.len()
@@ -210,7 +332,7 @@ impl Receive {
         let mut joined = self.prefix.as_slice().to_vec();
         let start = joined.len();
         joined.extend_from_slice(bytes);
-        if self.pattern == Pattern::Line {
+        if self.is_line() {
             let shown = drop_returns(&mut joined[start..]);
             joined.truncate(start + shown);
         }
@@ -219,11 +341,12 @@ impl Receive {
 
     /// What the end of the stream means: all that was asked for, or that it is closed too early.
     fn at_end(&mut self) -> Reply {
-        if self.pattern == Pattern::All
+        if matches!(self.pattern, Pattern::All)
             && !self.stream.is_closed()
             && !self.stream.input.borrow().unread().is_empty()
         {
             let bytes = self.stream.input.borrow_mut().take();
+            self.stream.count_received(bytes.len());
             return success(if self.prefix.as_slice().is_empty() {
                 bytes
             } else {
@@ -245,6 +368,7 @@ impl Receive {
     /// `nil`, the reason, and what has been read so far.
     pub(crate) fn cut_short(&self, reason: impl Into<Value>) -> Reply {
         let bytes = self.stream.input.borrow_mut().take();
+        self.stream.count_received(bytes.len());
         Reply::three(Value::Nil, reason, self.joined(&bytes))
     }
 

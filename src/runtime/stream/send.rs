@@ -20,6 +20,8 @@ pub(crate) struct Send {
     pub(crate) position: usize,
     /// Where to stop.
     pub(crate) end: usize,
+    /// Where the bytes lie when they were given as a list.
+    pub(crate) gathered: Option<Box<[u8]>>,
 }
 
 impl Send {
@@ -41,7 +43,8 @@ impl Send {
             let Some(socket) = self.stream.socket() else {
                 return Some(self.cut_short("closed"));
             };
-            let rest = &self.data.as_slice()[self.position..self.end];
+            let data = self.gathered.as_deref().unwrap_or(self.data.as_slice());
+            let rest = &data[self.position..self.end];
             let written = if self.stream.is_ready(runtime, Direction::Write) {
                 socket.write(rest)
             } else {
@@ -49,7 +52,10 @@ impl Send {
             };
             drop(socket);
             match written {
-                Ok(count) => self.position += count,
+                Ok(count) => {
+                    self.position += count;
+                    self.stream.count_sent(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.stream.blocks(runtime, Direction::Write);
                     let watched = self.stream.watch(runtime, Direction::Write, task);

@@ -1,33 +1,74 @@
-//! Stream sockets, non-blocking and close-on-exec, over socket2.
+//! Sockets, non-blocking and close-on-exec, over socket2.
+
+mod options;
+
+pub(crate) use options::{Knob, Setting};
+pub(crate) use socket2::SockAddr as Address;
 
 use super::names::Family;
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// An open socket.
 pub(crate) struct Socket(socket2::Socket);
 
-/// The boolean options that sockets have.
+/// Does a socket carry a stream of bytes, or messages one by one?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Flag {
-    /// Send small packets at once.
-    NoDelay,
-    /// Bind although connections of an earlier server linger.
-    ReuseAddress,
-    /// Probe a silent peer.
-    KeepAlive,
+pub(crate) enum Kind {
+    /// Bytes.
+    Stream,
+    /// Messages.
+    Datagram,
+}
+
+/// What a descriptor from elsewhere turns out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Nature {
+    /// Bytes or messages.
+    pub(crate) kind: Kind,
+    /// The family of its addresses.
+    pub(crate) family: Family,
+    /// Does it listen?
+    pub(crate) listens: bool,
+    /// Has it a peer?
+    pub(crate) connected: bool,
+}
+
+/// Paths as long as this do not fit into an address.
+const PATH_ROOM: usize = 108;
+
+/// The address of a path; `None` where it is too long.
+pub(crate) fn path_address(path: &[u8]) -> Option<Address> {
+    if path.len() >= PATH_ROOM {
+        return None;
+    }
+    Address::unix(OsStr::from_bytes(path)).ok()
+}
+
+/// The path of an address, empty for those without a name.
+pub(crate) fn path_of(address: &Address) -> Vec<u8> {
+    let path = address.as_pathname();
+    path.map_or_else(Vec::new, |path| path.as_os_str().as_bytes().to_vec())
 }
 
 impl Socket {
     /// Makes a socket of the family; an IPv6 one is for IPv6 alone, as LuaSocket's are.
-    pub(crate) fn new(family: Family) -> io::Result<Socket> {
-        let domain = if family == Family::V6 {
-            socket2::Domain::IPV6
-        } else {
-            socket2::Domain::IPV4
+    pub(crate) fn new(family: Family, kind: Kind) -> io::Result<Socket> {
+        let domain = match family {
+            Family::V6 => socket2::Domain::IPV6,
+            Family::Unix => socket2::Domain::UNIX,
+            Family::V4 | Family::Unspecified => socket2::Domain::IPV4,
         };
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM.nonblocking(), None)?;
+        let of = match kind {
+            Kind::Stream => socket2::Type::STREAM,
+            Kind::Datagram => socket2::Type::DGRAM,
+        };
+        let socket = socket2::Socket::new(domain, of.nonblocking(), None)?;
         if family == Family::V6 {
             socket.set_only_v6(true)?;
         }
@@ -39,9 +80,104 @@ impl Socket {
         self.0.as_raw_fd()
     }
 
+    /// Two connected streams of this machine.
+    pub(crate) fn pair() -> io::Result<(Socket, Socket)> {
+        let of = socket2::Type::STREAM.nonblocking();
+        let (near, far) = socket2::Socket::pair(socket2::Domain::UNIX, of, None)?;
+        Ok((Socket(near), Socket(far)))
+    }
+
+    /// Takes a descriptor over, when it is open and a socket; says what it is. The caller's own no more.
+    pub(crate) fn adopt(fd: RawFd) -> io::Result<(Socket, Nature)> {
+        // SAFETY: takes no pointers; that the descriptor is open is just what is asked.
+        if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is open; who calls gives it away. It is given back below when it will not do.
+        let socket = Socket(unsafe { socket2::Socket::from_raw_fd(fd) });
+        match socket.nature() {
+            Ok(nature) => Ok((socket, nature)),
+            Err(error) => {
+                let _ = socket.release();
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the descriptor away.
+    pub(crate) fn release(self) -> RawFd {
+        self.0.into_raw_fd()
+    }
+
+    /// What it is; from now on it does not block.
+    fn nature(&self) -> io::Result<Nature> {
+        let kind = if self.0.r#type()? == socket2::Type::DGRAM {
+            Kind::Datagram
+        } else {
+            Kind::Stream
+        };
+        let family = Family::of(&self.0.local_addr()?);
+        self.0.set_nonblocking(true)?;
+        Ok(Nature {
+            kind,
+            family,
+            listens: kind == Kind::Stream && self.0.is_listener()?,
+            connected: self.0.peer_addr().is_ok(),
+        })
+    }
+
     /// Binds to a local address.
-    pub(crate) fn bind(&self, address: SocketAddr) -> io::Result<()> {
-        self.0.bind(&address.into())
+    pub(crate) fn bind(&self, address: &Address) -> io::Result<()> {
+        self.0.bind(address)
+    }
+
+    /// Forgets the peer of datagrams.
+    pub(crate) fn disconnect(&self) -> io::Result<()> {
+        let nobody = libc::sockaddr {
+            sa_family: libc::AF_UNSPEC as libc::sa_family_t,
+            sa_data: [0; 14],
+        };
+        // SAFETY: `nobody` is an address of the length that is said.
+        let status = unsafe {
+            libc::connect(
+                self.fd(),
+                &raw const nobody,
+                size_of::<libc::sockaddr>() as libc::socklen_t,
+            )
+        };
+        if status < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Takes the next message, cut to what fits, and who has sent it.
+    pub(crate) fn receive_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
+        // SAFETY: bytes that are set are also bytes that need not be set; the call only writes to them.
+        let room = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
+        loop {
+            match self.0.recv_from(room) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Sends one message, to the peer where no address is given.
+    pub(crate) fn send_to(&self, bytes: &[u8], address: Option<&Address>) -> io::Result<usize> {
+        let Some(address) = address else {
+            return self.write(bytes);
+        };
+        loop {
+            match self
+                .0
+                .send_to_with_flags(bytes, address, libc::MSG_NOSIGNAL)
+            {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 
     /// Begins to listen.
@@ -50,11 +186,13 @@ impl Socket {
     }
 
     /// Begins to connect; `WouldBlock` when that goes on in the background.
-    pub(crate) fn connect(&self, address: SocketAddr) -> io::Result<()> {
+    pub(crate) fn connect(&self, address: &Address) -> io::Result<()> {
         self.0
-            .connect(&address.into())
+            .connect(address)
             .map_err(|error| match error.raw_os_error() {
                 Some(libc::EINPROGRESS) => io::ErrorKind::WouldBlock.into(),
+                // No event tells of room in the queue of a listening path.
+                Some(libc::EAGAIN) => io::Error::other("too many clients wait there"),
                 _ => error,
             })
     }
@@ -123,37 +261,33 @@ impl Socket {
         }
     }
 
+    /// Sends so many bytes of a file at most; 0 is its end.
+    pub(crate) fn send_file(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        let mut offset = offset.cast_signed();
+        loop {
+            // SAFETY: both descriptors are open, and `offset` outlives the call.
+            let sent =
+                unsafe { libc::sendfile(self.fd(), file.as_raw_fd(), &raw mut offset, count) };
+            match usize::try_from(sent) {
+                Ok(sent) => return Ok(sent),
+                Err(_) => retry_interrupted()?,
+            }
+        }
+    }
+
     /// Ends one direction or both.
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.0.shutdown(how)
     }
 
     /// The local address.
-    pub(crate) fn local_address(&self) -> io::Result<Option<SocketAddr>> {
-        Ok(self.0.local_addr()?.as_socket())
+    pub(crate) fn local_address(&self) -> io::Result<Address> {
+        self.0.local_addr()
     }
 
     /// The peer's address.
-    pub(crate) fn peer_address(&self) -> io::Result<Option<SocketAddr>> {
-        Ok(self.0.peer_addr()?.as_socket())
-    }
-
-    /// Sets an option.
-    pub(crate) fn set_flag(&self, flag: Flag, on: bool) -> io::Result<()> {
-        match flag {
-            Flag::NoDelay => self.0.set_tcp_nodelay(on),
-            Flag::ReuseAddress => self.0.set_reuse_address(on),
-            Flag::KeepAlive => self.0.set_keepalive(on),
-        }
-    }
-
-    /// Asks for an option.
-    pub(crate) fn flag(&self, flag: Flag) -> io::Result<bool> {
-        match flag {
-            Flag::NoDelay => self.0.tcp_nodelay(),
-            Flag::ReuseAddress => self.0.reuse_address(),
-            Flag::KeepAlive => self.0.keepalive(),
-        }
+    pub(crate) fn peer_address(&self) -> io::Result<Address> {
+        self.0.peer_addr()
     }
 }
 

@@ -1,0 +1,268 @@
+//! What sockets of all classes have in common.
+
+use super::{
+    ANY, CLASSES, CLIENT, DGRAM, DGRAM_CONNECTED, MASTER, SERVER, UDP, UDP_CONNECTED, UNIX_CLIENT,
+    UNIX_MASTER, UNIX_SERVER,
+};
+use crate::api::{function, method};
+use crate::error::Fault;
+use crate::runtime::stream::{Stream, Timeouts};
+use crate::runtime::{Deadline, Runtime};
+use crate::sys::failure;
+use crate::sys::names::Family;
+use crate::sys::socket::{Address, Socket};
+use crate::vm::{Class, Function, Outcome, Reply, Stack, Value};
+use std::io;
+use std::rc::Rc;
+
+/// `tostring(sock)`
+pub(super) const TOSTRING: Function = function!(c"tostring", tostring);
+/// `close`, of every class.
+pub(super) const CLOSE: Function = method!(c"close", close);
+/// `detach`, of every class.
+pub(super) const DETACH: Function = method!(c"detach", detach);
+/// `dirty`, of every class.
+pub(super) const DIRTY: Function = method!(c"dirty", dirty);
+/// `getfamily`, of every class.
+pub(super) const GETFAMILY: Function = method!(c"getfamily", getfamily);
+/// `getfd`, of every class.
+pub(super) const GETFD: Function = method!(c"getfd", getfd);
+/// `gettimeout`, of every class.
+pub(super) const GETTIMEOUT: Function = method!(c"gettimeout", gettimeout);
+/// `setfd`, of every class.
+pub(super) const SETFD: Function = method!(c"setfd", setfd);
+/// `settimeout`, of every class.
+pub(super) const SETTIMEOUT: Function = method!(c"settimeout", settimeout);
+
+/// The socket of every method.
+pub(super) const SELF: i32 = 1;
+/// The seconds of `settimeout`, the descriptor of `setfd`.
+const FIRST: i32 = 2;
+/// The mode of `settimeout`.
+const MODE: i32 = 3;
+
+/// What a method wants its socket to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// Any class.
+    Any,
+    /// A stream that is neither connected nor listening.
+    Master,
+    /// A connected stream.
+    Client,
+    /// A listening stream.
+    Server,
+    /// A stream, whatever it does.
+    Stream,
+    /// A socket of messages without a peer.
+    Unconnected,
+    /// One with a peer.
+    Connected,
+    /// Either.
+    Datagram,
+}
+
+impl Role {
+    /// The classes that have the role: of internet addresses, and of paths.
+    fn classes(self) -> &'static [Class] {
+        match self {
+            Role::Any => ANY,
+            Role::Master => &[MASTER, UNIX_MASTER],
+            Role::Client => &[CLIENT, UNIX_CLIENT],
+            Role::Server => &[SERVER, UNIX_SERVER],
+            Role::Stream => &[
+                MASTER,
+                CLIENT,
+                SERVER,
+                UNIX_MASTER,
+                UNIX_CLIENT,
+                UNIX_SERVER,
+            ],
+            Role::Unconnected => &[UDP, DGRAM],
+            Role::Connected => &[UDP_CONNECTED, DGRAM_CONNECTED],
+            Role::Datagram => &[UDP, UDP_CONNECTED, DGRAM, DGRAM_CONNECTED],
+        }
+    }
+
+    /// What LuaSocket calls it.
+    fn name(self, of_paths: bool) -> &'static str {
+        match (self, of_paths) {
+            (Role::Master, false) => "tcp{master}",
+            (Role::Client, false) => "tcp{client}",
+            (Role::Server, false) => "tcp{server}",
+            (Role::Any | Role::Stream, false) => "tcp{any}",
+            (Role::Unconnected, false) => "udp{unconnected}",
+            (Role::Connected, false) => "udp{connected}",
+            (Role::Datagram, false) => "udp{any}",
+            (Role::Master, true) => "unixstream{master}",
+            (Role::Client, true) => "unixstream{client}",
+            (Role::Server, true) => "unixstream{server}",
+            (Role::Any | Role::Stream, true) => "unixstream{any}",
+            (Role::Unconnected, true) => "unixdgram{unconnected}",
+            (Role::Connected, true) => "unixdgram{connected}",
+            (Role::Datagram, true) => "unixdgram{any}",
+        }
+    }
+}
+
+/// The socket, which has the role.
+#[inline]
+pub(super) fn self_as(stack: &Stack, role: Role) -> Result<Rc<Stream>, Fault> {
+    let of_paths = || {
+        let paths = [
+            UNIX_MASTER,
+            UNIX_CLIENT,
+            UNIX_SERVER,
+            DGRAM,
+            DGRAM_CONNECTED,
+        ];
+        stack.class(SELF, &paths).is_some()
+    };
+    stack
+        .object(SELF, role.classes(), "socket")
+        .map_err(|_| stack.expected(SELF, role.name(of_paths())))
+}
+
+/// The deadline of a call that begins now.
+pub(super) fn deadline(stream: &Stream) -> Deadline {
+    Deadline::after(stream.timeouts.get().nearest())
+}
+
+/// What LuaSocket answers when something is done: the number 1.
+pub(super) fn done() -> Outcome {
+    Outcome::Reply(Reply::one(1_i64))
+}
+
+/// What a closed socket answers to everything but a second `close`.
+pub(super) fn closed() -> Outcome {
+    Outcome::Reply(Reply::failure("closed"))
+}
+
+/// 1, or `nil` and the reason.
+pub(super) fn done_or(result: io::Result<()>) -> Outcome {
+    match result {
+        Ok(()) => done(),
+        Err(error) => Outcome::Reply(Reply::failure(failure::word(&error))),
+    }
+}
+
+/// Address, port and family.
+pub(super) fn internet_address(
+    stream: &Stream,
+    which: fn(&Socket) -> io::Result<Address>,
+    port: fn(u16) -> Value,
+) -> Outcome {
+    if stream.is_closed() {
+        return closed();
+    }
+    Outcome::Reply(match stream.with_socket(which) {
+        Ok(address) => match address.as_socket() {
+            Some(address) => {
+                let family = if address.is_ipv4() { "inet" } else { "inet6" };
+                Reply::three(address.ip().to_string(), port(address.port()), family)
+            }
+            None => Reply::failure("unknown address family"),
+        },
+        Err(error) => Reply::failure(failure::word(&error)),
+    })
+}
+
+/// `sock:close()`
+fn close(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    self_as(stack, Role::Any)?.close(runtime);
+    Ok(done())
+}
+
+/// `sock:detach()` → the descriptor, which nobody closes now, and what had been read and not yet asked for.
+fn detach(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_as(stack, Role::Any)?;
+    let Some(fd) = stream.release(runtime) else {
+        return Ok(closed());
+    };
+    let unread = stream.take_unread();
+    stream.close(runtime);
+    Ok(Outcome::Reply(Reply::two(i64::from(fd), unread)))
+}
+
+/// `sock:dirty()`: is there something that was read and not yet asked for?
+fn dirty(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_as(stack, Role::Any)?;
+    Ok(Outcome::Reply(Reply::one(stream.is_dirty())))
+}
+
+/// `sock:getfamily()`
+fn getfamily(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(Outcome::Reply(Reply::one(
+        match self_as(stack, Role::Any)?.family() {
+            Family::V6 => "inet6",
+            Family::Unix => "unix",
+            Family::V4 | Family::Unspecified => "inet4",
+        },
+    )))
+}
+
+/// `sock:getfd()`: the descriptor, or -1.
+fn getfd(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let fd = self_as(stack, Role::Any)?.with_socket(|socket| Ok(i64::from(socket.fd())));
+    Ok(Outcome::Reply(Reply::one(fd.unwrap_or(-1))))
+}
+
+/// `sock:setfd(fd)`: takes a descriptor in place of its own, which stays open; -1 is none.
+fn setfd(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_as(stack, Role::Any)?;
+    let fd = stack.integer(FIRST)?;
+    if fd < 0 {
+        stream.release(runtime);
+        return Ok(Outcome::Reply(Reply::none()));
+    }
+    let adopted = i32::try_from(fd).map_err(|_| io::ErrorKind::InvalidInput.into());
+    let Ok((socket, nature)) = adopted.and_then(Socket::adopt) else {
+        return Err(Fault::argument(FIRST, "no descriptor of a socket"));
+    };
+    stream.release(runtime);
+    stream.embrace(socket, nature.family);
+    Ok(Outcome::Reply(Reply::none()))
+}
+
+/// `sock:gettimeout()`: seconds by mode "b" and "t"; -1 is for ever.
+fn gettimeout(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let Timeouts { block, total } = self_as(stack, Role::Any)?.timeouts.get();
+    Ok(Outcome::Reply(Reply::two(
+        block.unwrap_or(-1.0),
+        total.unwrap_or(-1.0),
+    )))
+}
+
+/// `sock:settimeout([seconds [, mode]])`: negative or nothing is for ever.
+fn settimeout(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_as(stack, Role::Any)?;
+    let seconds = stack
+        .opt_seconds(FIRST)?
+        .filter(|seconds| *seconds >= 0.0 && seconds.is_finite());
+    let mode = if stack.is_absent(MODE) {
+        b"b"
+    } else {
+        stack.bytes(MODE)?
+    };
+    let timeouts = stream.timeouts.get();
+    stream.timeouts.set(match mode.first() {
+        Some(b'b') => Timeouts {
+            block: seconds,
+            ..timeouts
+        },
+        Some(b't' | b'r') => Timeouts {
+            total: seconds,
+            ..timeouts
+        },
+        _ => return Err(Fault::argument(MODE, "invalid timeout mode")),
+    });
+    Ok(done())
+}
+
+/// `tostring(sock)`
+fn tostring(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let class = stack.class(SELF, ANY).unwrap_or(MASTER);
+    let name = CLASSES[usize::from(class.0)].name.to_string_lossy();
+    let address = stack.address(SELF);
+    Ok(Outcome::Reply(Reply::one(format!("{name}: {address:#x}"))))
+}
