@@ -10,6 +10,7 @@ mod inbox;
 mod interests;
 mod operation;
 mod parked;
+mod report;
 mod resolver;
 mod scopes;
 mod select;

@@ -8,7 +8,6 @@ use crate::error::Fault;
 use crate::sched::{Moment, Phase, Task, TaskId, Verdict};
 use crate::sys::failure;
 use crate::vm::{Coroutine, Leave, NESTED_WAITS, Outcome, Reply, Resumed, State, Value};
-use std::fmt::Write as _;
 
 /// What a loop runs for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -404,33 +403,6 @@ impl Runtime {
             _ => next,
         };
         (until.is_some() || core.interests.has_waiters() || core.owed > 0).then_some(until)
-    }
-
-    /// The report of a deadlock: who waits, for what and where.
-    fn deadlock(&self, state: State) -> String {
-        let core = self.core.borrow();
-        let parked = core
-            .tasks
-            .iter()
-            .filter(|(_, record)| record.phase.is_waiting());
-        let waiting: Vec<(TaskId, Coroutine)> = parked
-            .map(|(task, record)| (task, record.body.co))
-            .filter(|(_, co)| !co.is_none())
-            .collect();
-        drop(core);
-        let mut report = format!("deadlock: {} tasks wait for ever", waiting.len());
-        for (task, co) in waiting {
-            let place = co
-                .place()
-                .map_or_else(String::new, |place| format!(", at {place}"));
-            let _ = write!(
-                report,
-                "\n  {}: {}{place}",
-                self.label(task),
-                self.waits_for(state, task)
-            );
-        }
-        report
     }
 
     /// Fires the timers that are due and takes in what the system and other threads have; then lets a hook that was

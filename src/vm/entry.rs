@@ -1,5 +1,6 @@
 //! The trampoline between Lua and Rust: the only file that yields or raises.
 
+use super::compat;
 use super::coroutine::Coroutine;
 use super::library::{Function, Library};
 use super::outcome::{Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
@@ -7,7 +8,6 @@ use super::push::push;
 use super::registry;
 use super::stack::Stack;
 use super::state::State;
-use super::{compat, object};
 use crate::error::Fault;
 use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::any::Any;
@@ -471,35 +471,6 @@ unsafe fn raise_task_error(l: *mut lua_State, library: &Library) -> ! {
 pub(super) unsafe fn raise_text(l: *mut lua_State, text: &[u8]) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { ffi::luaL_error(l, c"%s".as_ptr(), text.as_ptr()) }
-}
-
-/// `__gc` of a sentinel: the handle that held it is gone.
-///
-/// # Safety
-/// Called by Lua, as a closure with the runtime's userdata.
-pub(super) unsafe extern "C-unwind" fn dropped<H: Host>(l: *mut lua_State) -> c_int {
-    // SAFETY: upvalue 1 is the runtime's userdata; the metatable's address shows that a sentinel is at index 1.
-    unsafe {
-        let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
-        if !host.is_closed() && object::metatable_of(l, 1) == host.library().sentinel.pointer {
-            let id = *ffi::lua_touserdata(l, 1).cast::<u64>();
-            // A panic must not cross into Lua.
-            let _ = catch_unwind(AssertUnwindSafe(|| host.dropped(id)));
-        }
-    }
-    0
-}
-
-/// `__gc` of the runtime's userdata.
-///
-/// # Safety
-/// Called by Lua with that userdata.
-pub(super) unsafe extern "C-unwind" fn close<H: Host>(l: *mut lua_State) -> c_int {
-    // SAFETY: only the runtime's userdata, which holds an `H`, has this finalizer, and no script can reach it.
-    let host = unsafe { &*ffi::lua_touserdata(l, 1).cast::<H>() };
-    // A panic must not cross into Lua; there is nobody left to tell.
-    let _ = catch_unwind(AssertUnwindSafe(|| host.close()));
-    0
 }
 
 /// Makes sure at load that waits can be told from places where the VM cannot yield. `[-0, +0, m]`

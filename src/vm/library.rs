@@ -1,6 +1,7 @@
 //! Sets the library up in a universe: the tables that Lua sees, the metatables, what the registry keeps.
 
 use super::entry::{self, Host};
+use super::finalizer;
 use super::helpers::Helpers;
 use super::object::{self, Class, Metatable};
 use super::{compat, ending, state};
@@ -163,7 +164,7 @@ impl Library {
 
             // From here on the host lives, and its finalizer ends it.
             ffi::lua_createtable(l, 0, 1); // host coev mt
-            ffi::lua_pushcclosure(l, entry::close::<H>, 0);
+            ffi::lua_pushcclosure(l, finalizer::close::<H>, 0);
             ffi::lua_setfield(l, -2, c"__gc".as_ptr());
             memory.write(start(library));
             ffi::lua_setmetatable(l, host); // host coev
@@ -205,7 +206,7 @@ impl Library {
             ffi::lua_getfield(l, -1, c"__index".as_ptr());
             ffi::lua_setfield(l, natives, c"task_methods".as_ptr());
             ffi::lua_setfield(l, natives, c"task_class".as_ptr());
-            let sentinel = new_sentinel_metatable(l, host, entry::dropped::<H>);
+            let sentinel = new_sentinel_metatable(l, host, finalizer::dropped::<H>);
             let mut classes = [task; MOST_CLASSES];
             for (place, class) in classes
                 .iter_mut()

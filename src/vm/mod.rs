@@ -11,6 +11,7 @@ mod compat;
 mod coroutine;
 mod ending;
 mod entry;
+mod finalizer;
 mod helpers;
 mod library;
 mod load;
