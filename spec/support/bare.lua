@@ -80,7 +80,7 @@ local checks = {
     end,
   },
 }
-checks.is_truthy = checks.truthy
+checks.is_truthy, checks.not_equal = checks.truthy, checks.are_not.equal
 
 local stock_assert = assert
 assert = setmetatable(checks, {
