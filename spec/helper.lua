@@ -182,6 +182,10 @@ end
 coev.step(0)
 coev.socket.connect("localhost", 1)
 
+-- busted forgets modules between files, and luv does not bear being loaded twice.
+pcall(require, "luv")
+pcall(require, "spec.support.loops")
+
 local watchdog = start_watchdog()
 
 busted.subscribe({ "test", "start" }, function()

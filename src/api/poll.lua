@@ -27,6 +27,9 @@ local LOOK_EVERY = 1e-6
 -- Waits that are answered at once before the other tasks get a turn.
 local AT_ONCE = 64
 
+-- How many waits in a row have been so.
+local at_once = 0
+
 local Poll = {}
 local class = { __index = Poll, __name = "coev.poll" }
 
@@ -99,7 +102,9 @@ function poll.new()
     objects = {}, -- the set of those without
     regular = {}, -- the set of those that are always ready: files
     count = 0,
-    at_once = 0, -- how many waits in a row had something ready
+    buffering = {}, -- the set of those that may have read more than was asked for
+    by_fd = {}, -- by descriptor, those in the set
+    gone = {}, -- events of those that were found closed when their descriptor came back
     key = 0,
     closings = natives.closings(),
     looked = 0,
@@ -107,17 +112,48 @@ function poll.new()
   }, class)
 end
 
+-- Is the descriptor still that of the entry?
+local function is_alive(entry)
+  if entry.source then
+    return true
+  elseif type(entry.what) == "number" then
+    return natives.is_open(entry.fd)
+  end
+  return descriptor(entry.what) == entry.fd
+end
+
+local drop
+
 -- Lets the system watch the descriptor of an entry; raises for what is none.
 local function add_descriptor(self, entry, name)
   local wanted = EVENTS[entry.events]
+  local before = self.by_fd[entry.fd]
+  if before and not is_alive(before) then
+    drop(self, before)
+    self.gone[#self.gone + 1] = { before.what, "closed", before.tag }
+  end
   local ok, err = self.set:add(entry.fd, wanted[1], wanted[2], entry.key)
   if ok then
-    self.by_key[entry.key] = entry
+    self.by_key[entry.key], self.by_fd[entry.fd] = entry, entry
+    if method(entry.what, "dirty") then
+      self.buffering[entry] = true
+    end
   elseif err == "regular" then
     self.regular[entry] = true
   else
     bad_argument(1, name, ("descriptor %d: %s"):format(entry.fd, err))
   end
+end
+
+-- Is `other` in the poll, or in one that is in it?
+local function contains(self, other)
+  for entry in pairs(self.objects) do
+    local what = entry.what
+    if what == other or getmetatable(what) == class and contains(what, other) then
+      return true
+    end
+  end
+  return false
 end
 
 function Poll.add(self, what, events, tag)
@@ -133,7 +169,7 @@ function Poll.add(self, what, events, tag)
     bad_argument(1, "add", "something to wait for expected, got no value")
   elseif self.entries[what] then
     bad_argument(1, "add", tostring(what) .. " is in the poll already")
-  elseif what == self then
+  elseif what == self or getmetatable(what) == class and contains(what, self) then
     bad_argument(1, "add", "a poll cannot wait for itself")
   end
   local entry = { what = what, events = events, tag = tag }
@@ -196,12 +232,13 @@ function Poll.modify(self, what, events)
 end
 
 -- Takes an entry out.
-local function drop(self, entry)
+function drop(self, entry)
   self.entries[entry.what] = nil
   self.count = self.count - 1
-  self.objects[entry], self.regular[entry] = nil, nil
+  self.objects[entry], self.regular[entry], self.buffering[entry] = nil, nil, nil
   if self.by_key[entry.key] then
     self.by_key[entry.key] = nil
+    self.by_fd[entry.fd] = nil
     self.set:remove(entry.fd)
   end
   if entry.source then
@@ -221,15 +258,7 @@ local function look_for_closed(self, batch)
   for _, entries in ipairs({ self.by_key, self.regular }) do
     for key, value in pairs(entries) do
       local entry = value == true and key or value
-      local open
-      if entry.source then
-        open = true
-      elseif type(entry.what) == "number" then
-        open = natives.is_open(entry.fd)
-      else
-        open = descriptor(entry.what) == entry.fd
-      end
-      if not open then
+      if not is_alive(entry) then
         gone = gone or {}
         gone[#gone + 1] = entry
       end
@@ -241,13 +270,40 @@ local function look_for_closed(self, batch)
   end
 end
 
--- All that is ready now.
-local function collect(self)
+-- Has an entry lost its descriptor?
+local function has_closed(self)
+  for _, entry in pairs(self.by_key) do
+    if not is_alive(entry) then
+      return true
+    end
+  end
+  return false
+end
+
+-- All that is ready now. A `peek` leaves it all to the next one who looks.
+local function collect(self, peek)
   local batch = {}
   local closings = natives.closings()
-  if closings ~= self.closings then
-    self.closings = closings
-    look_for_closed(self, batch)
+  if peek then
+    if #self.gone > 0 or closings ~= self.closings and has_closed(self) then
+      batch[1] = self.gone[1] or true
+    end
+  else
+    if #self.gone > 0 then
+      batch, self.gone = self.gone, {}
+    end
+    if closings ~= self.closings then
+      self.closings = closings
+      look_for_closed(self, batch)
+    end
+  end
+  -- What a socket has read beyond what was asked for, the system no longer knows of.
+  local buffered
+  for entry in pairs(self.buffering) do
+    if EVENTS[entry.events][1] and entry.what:dirty() then
+      buffered = buffered or {}
+      buffered[entry] = true
+    end
   end
   local set, by_key = self.set, self.by_key
   for index = 1, set:collect() or 0 do
@@ -255,14 +311,20 @@ local function collect(self)
     local entry = by_key[key]
     if entry and not entry.source then
       local wanted = EVENTS[entry.events]
+      if buffered and buffered[entry] then
+        readable, buffered[entry] = true, nil
+      end
       local word = WORDS[readable and wanted[1]][writable and wanted[2]]
       if word then
         batch[#batch + 1] = { entry.what, word, entry.tag }
       end
     end
   end
+  for entry in pairs(buffered or {}) do
+    batch[#batch + 1] = { entry.what, "r", entry.tag }
+  end
   for entry in pairs(self.objects) do
-    local events = entry.source.ready(entry.what, entry.events)
+    local events = entry.source.ready(entry.what, entry.events, entry.callback, peek)
     if events then
       batch[#batch + 1] = { entry.what, events, entry.tag }
     end
@@ -270,7 +332,7 @@ local function collect(self)
   for entry in pairs(self.regular) do
     batch[#batch + 1] = { entry.what, entry.events, entry.tag }
   end
-  if #batch == 0 and next(by_key) then
+  if #batch == 0 and not peek and next(by_key) then
     local moment = now()
     if moment - self.looked >= self.count * LOOK_EVERY then
       self.looked = moment
@@ -284,20 +346,20 @@ end
 local function await(self, deadline)
   while true do
     local batch = collect(self)
-    if #batch > 0 then
-      -- A poll that is always ready starves nobody.
-      self.at_once = self.at_once + 1
-      if self.at_once >= AT_ONCE then
-        self.at_once = 0
+    local left = deadline and deadline - now()
+    if #batch > 0 or left and left <= 0 then
+      -- Polls that never have to wait starve nobody.
+      at_once = at_once + 1
+      if at_once >= AT_ONCE then
+        at_once = 0
         coev.yield()
       end
-      return batch
-    end
-    self.at_once = 0
-    local left = deadline and deadline - now()
-    if left and left <= 0 then
+      if #batch > 0 then
+        return batch
+      end
       return nil, "timeout"
     end
+    at_once = 0
     self.waiter = coev.current()
     local ok, woken, err = natives.pcall(self.set.watch, self.set, left)
     self.waiter = nil
@@ -355,7 +417,8 @@ function Poll.close(self)
     end
   end
   self.closed = true
-  self.entries, self.by_key, self.objects, self.regular, self.count = {}, {}, {}, {}, 0
+  self.entries, self.by_key, self.by_fd, self.objects, self.regular, self.count = {}, {}, {}, {}, {}, 0
+  self.buffering, self.gone = {}, {}
   self.set:close()
   notify(self)
 end
@@ -370,7 +433,7 @@ end
 -- A poll is ready to read when something in it is.
 class.readiness = {
   ready = function(self)
-    return self.closed and "closed" or #collect(self) > 0 and "r" or nil
+    return self.closed and "closed" or #collect(self, true) > 0 and "r" or nil
   end,
   watch = function(self, _, callback)
     self.watchers[#self.watchers + 1] = callback
@@ -411,9 +474,14 @@ function coev.wait(what, events, timeout)
   end
   if not readiness_of(what) then
     local fd = descriptor(what)
-    if not fd then
+    if not fd and type(what) == "userdata" and method(what, "getfd") then
+      self:close()
+      return nil, "closed"
+    elseif not fd then
+      self:close()
       bad_argument(1, "wait", "descriptor or object that one can wait for expected, got " .. tostring(what))
-    elseif type(what) == "number" and not natives.is_open(fd) then
+    elseif not natives.is_open(fd) then
+      self:close()
       return nil, "closed"
     end
   end

@@ -6,8 +6,8 @@
 -- time are tasks one after the other in the same coroutine, as long as none of them waits.
 local timer, coev, natives = ...
 
-local error, getmetatable, select, setmetatable, tostring, type =
-  error, getmetatable, select, setmetatable, tostring, type
+local error, getmetatable, next, pairs, select, setmetatable, tostring, type =
+  error, getmetatable, next, pairs, select, setmetatable, tostring, type
 local floor, huge = math.floor, math.huge
 local remove = table.remove
 local unpack = table.unpack or unpack
@@ -100,15 +100,20 @@ local function next_due(self, started, moment)
   return at
 end
 
--- A run has ended, with `answer`.
-local function finish(self, started, answer)
+-- Those who poll the timer learn that a run has ended.
+local function tell_watchers(self)
   local watchers = self.watchers
   if watchers then
-    self.ran = true
-    for i = 1, #watchers do
-      watchers[i]()
+    for callback in pairs(watchers) do
+      watchers[callback] = true
+      callback()
     end
   end
+end
+
+-- A run has ended, with `answer`.
+local function finish(self, started, answer)
+  tell_watchers(self)
   if answer ~= nil and answer ~= true then
     if type(answer) == "number" and answer > 0 and answer < huge then
       self.every = answer
@@ -132,9 +137,9 @@ end
 -- A run has failed: the timer has stopped. Whoever waits for it learns why, or else the task's error tells.
 local function fail(self, failure)
   local err, traceback = natives.failure(failure)
-  self.state, self.stopping, self.restart = false, nil, nil
+  self.state, self.stopping, self.restart, self.failure = false, nil, nil, failure
+  tell_watchers(self)
   if self.joiners then
-    self.failure = failure
     wake_joiners(self)
     natives.adopt(coev.current())
   end
@@ -168,6 +173,9 @@ local function run_due()
     if self then
       armed[number], weakly_armed[number] = nil, nil
       self.state = RUNNING
+      if self.began then
+        self.began = nil
+      end
       local args = self.args
       if args then
         conclude(self, moment, natives.traced(self.callback, unpack(args, 1, args.n)))
@@ -232,7 +240,8 @@ function Timer.start(self, delay)
     if self.state then
       take(self)
     end
-    put(self, now() + delay)
+    self.began = now()
+    put(self, self.began + delay)
   end
   return self
 end
@@ -255,9 +264,10 @@ function Timer.interval(self, seconds)
     return before
   end
   check_seconds(seconds, 1, "interval", true)
-  local last = self.at - (self.every or 0)
+  local last = self.began or self.every and self.at - self.every
   self.every = seconds
-  if type(self.state) == "number" then
+  -- One that was to run once keeps its moment.
+  if type(self.state) == "number" and last then
     take(self)
     local moment = now()
     put(self, last + seconds > moment and last + seconds or moment)
@@ -353,26 +363,21 @@ end
 
 -- What a poll object asks: a timer is ready once after each run.
 class.readiness = {
-  ready = function(self)
-    if self.ran then
-      self.ran = nil
+  ready = function(self, _, callback, peek)
+    local watchers = self.watchers
+    if watchers and watchers[callback] then
+      watchers[callback] = peek or false
       return "r"
     end
   end,
   watch = function(self, _, callback)
-    local watchers = self.watchers or {}
-    self.watchers = watchers
-    watchers[#watchers + 1] = callback
+    self.watchers = self.watchers or {}
+    self.watchers[callback] = false
   end,
   unwatch = function(self, _, callback)
-    local watchers = self.watchers
-    for i = watchers and #watchers or 0, 1, -1 do
-      if watchers[i] == callback then
-        remove(watchers, i)
-      end
-    end
-    if watchers and #watchers == 0 then
-      self.watchers, self.ran = nil, nil
+    self.watchers[callback] = nil
+    if next(self.watchers) == nil then
+      self.watchers = nil
     end
   end,
 }

@@ -94,12 +94,21 @@ impl Runtime {
         core.clocks.pop_due(looked).map(|number| (number, looked))
     }
 
-    /// Lets Lua see to the timers that are due.
-    pub(super) fn fire_clocks(&self, state: State) -> Result<(), Fault> {
-        let core = self.core.borrow();
-        let is_due = core.clocks.next().is_some_and(|next| next <= core.looked);
+    /// Wakes those whose deadline has passed, and lets Lua see to the timers that are due: first what was due first.
+    pub(super) fn fire(&self, state: State) -> Result<(), Fault> {
+        let mut core = self.core.borrow_mut();
+        core.looked = now();
+        let due = core.clocks.next().filter(|next| *next <= core.looked);
+        let clocks_first = match (due, core.timers.next()) {
+            (Some(clock), Some(deadline)) => clock <= deadline,
+            (clock, _) => clock.is_some(),
+        };
         drop(core);
-        if is_due {
+        if clocks_first {
+            state.fire(&self.library)?;
+        }
+        self.core.borrow_mut().fire_timers();
+        if due.is_some() && !clocks_first {
             state.fire(&self.library)?;
         }
         Ok(())

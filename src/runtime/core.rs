@@ -207,8 +207,7 @@ impl Core {
 
     /// Wakes those whose deadline has passed.
     pub(super) fn fire_timers(&mut self) {
-        let now = now();
-        self.looked = now;
+        let now = self.looked;
         while let Some(owner) = self.timers.pop_due(now) {
             if let Some(task) = self.tasks.at(owner) {
                 self.record(task).due = true;

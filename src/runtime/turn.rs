@@ -418,7 +418,9 @@ impl Runtime {
         for key in self.departures.borrow_mut().drain(..) {
             core.interests.remove(key);
         }
-        core.fire_timers();
+        drop(core);
+        self.fire(state)?;
+        core = self.core.borrow_mut();
         let mut wait = match until {
             Some(until) if core.queue.is_empty() => until.map(|until| until.since(now())),
             _ => Some(0),
@@ -435,13 +437,12 @@ impl Runtime {
         } else {
             core.poll(wait)
         };
-        if until.is_some() {
-            core.fire_timers();
-        }
         drop(core);
+        if until.is_some() {
+            self.fire(state)?;
+        }
         self.tighten_woken(state);
         self.bury(state)?;
-        self.fire_clocks(state)?;
         polled.map_err(|error| poller_fails(&error))?;
         state.run_pending_hook(&self.library)
     }
