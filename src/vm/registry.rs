@@ -151,8 +151,14 @@ pub(super) unsafe fn push_coroutine(l: *mut lua_State, library: &Library, slot: 
             compat::raw_get(l, -1, slot.key());
         }
         if ffi::lua_type(l, -1) == ffi::LUA_TUSERDATA {
-            compat::user_value(l, -1);
-            compat::raw_get(l, -1, COROUTINE);
+            // One that has been made since the old one was collected knows of no coroutine.
+            let handle = ffi::lua_touserdata(l, -1).cast::<Handle>();
+            if (*handle).bound.get() {
+                compat::user_value(l, -1);
+                compat::raw_get(l, -1, COROUTINE);
+            } else {
+                ffi::lua_pushnil(l);
+            }
         }
         ffi::lua_replace(l, top + 1);
         ffi::lua_settop(l, top + 1);
