@@ -59,7 +59,9 @@ coev.run(function()
 
   for _ = 1, workers do
     coev.spawn(function()
-      for page in queue:iter() do
+      -- Not `for page in queue:iter()`: Lua 5.1 cannot wait in an iterator beside others that do.
+      local page = queue:receive()
+      while page do
         slots:acquire()
         local text = fetch(port, page)
         slots:release()
@@ -67,6 +69,7 @@ coev.run(function()
           visit(tonumber(link))
         end
         left:done()
+        page = queue:receive()
       end
     end)
   end
