@@ -154,5 +154,10 @@ local function attend(slot, what)
   if natives.attend then return natives.attend(slot, what) end
 end
 
+-- What the functions of coev.supervisor cannot do from Rust.
+local function make_list(...) return natives.make_list(...) end
+local function wait_elsewhere(...) return natives.wait_elsewhere(...) end
+local function nobody_waits(...) return natives.nobody_waits(...) end
+
 return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
-  hand_over, Cancelled
+  hand_over, make_list, wait_elsewhere, nobody_waits, Cancelled

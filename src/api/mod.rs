@@ -4,6 +4,7 @@ mod fd_set;
 mod natives;
 mod scheduler;
 mod socket;
+mod supervisor;
 mod sync;
 mod task;
 
@@ -53,7 +54,7 @@ pub(crate) static PARTS: Parts = Parts {
         socket::MODULE,
         TIMER,
         POLL,
-        SUPERVISOR,
+        supervisor::MODULE,
         sync::MUTEX,
         sync::SEMAPHORE,
         sync::RWLOCK,
@@ -80,17 +81,6 @@ pub(crate) static PARTS: Parts = Parts {
         sync::WAITERS,
         sync::SELECT,
     ],
-};
-
-/// `coev.supervisor`, which is Lua over tasks.
-const SUPERVISOR: Module = Module {
-    name: c"supervisor",
-    loaded_as: c"coev.supervisor",
-    functions: &[],
-    source: Source {
-        name: c"=coev.supervisor",
-        text: include_str!("supervisor.lua"),
-    },
 };
 
 /// `coev.timer`, which is Lua over the loop's timers.

@@ -1,47 +1,33 @@
 -- coev.supervisor: handlers that wait for events by name, and children that are started again when they end.
--- Called with the module's table, coev's, and the natives.
+-- Called with the module's table, which holds the functions that are Rust, coev's, and the natives.
 --
--- Whoever waits for an event is a task, parked by `suspend`. A handler could instead be a coroutine that `signal`
--- resumes by itself: dispatched faster, but whatever else it waited for (a sleep, a socket, a mutex) would park the
--- task that signals, be cancelled with it and be owned by it. As a task a handler has its own name, cancel, deadlines
--- and `defer`s, and every wait in it goes through the scheduler. A dispatch is one `resume`, one `suspend`, and two
--- switches; the values of a signal lie in the place of the one that waits, so that it makes no garbage.
---
--- With `direct=true` handlers are such coroutines all the same, resumed by `signal` with the stock functions: for
--- handlers that wait for events only. Any other wait in them drives the scheduler in place, as in each coroutine that
--- coev knows nothing of.
+-- Whoever waits for an event is a task, and `signal` gives it its turn at once, inside its own: a dispatch is a switch
+-- to it and back, without the run queue. As a task a handler has its own name, cancel, deadlines and `defer`s, and
+-- every other wait in it goes through the scheduler.
 local supervisor, coev, natives = ...
 
-local coroutine_create, coroutine_resume, coroutine_running = coroutine.create, coroutine.resume, coroutine.running
-local coroutine_status, coroutine_yield, stack_of = coroutine.status, coroutine.yield, debug.traceback
-local error, getmetatable, ipairs, pairs, select, setmetatable =
-  error, getmetatable, ipairs, pairs, select, setmetatable
+local error, getmetatable, ipairs, pairs, setmetatable = error, getmetatable, ipairs, pairs, setmetatable
 local stock_pcall, tostring, type = pcall, tostring, type
 local concat, insert, remove, sort = table.concat, table.insert, table.remove, table.sort
-local unpack = table.unpack or unpack
-
--- The count of values that stands for the end of the supervisor.
-local CLOSED = -1
 
 -- Ends that are forgiven, and the seconds within which they count.
 local MAX_RESTARTS, WITHIN = 3, 5
 
 local STRATEGIES = { one_for_one = true, one_for_all = true, rest_for_one = true }
 local RESTARTS = { permanent = true, transient = true, temporary = true }
-local NEW_FIELDS = { strategy = "string", max_restarts = "number", within = "number", log = "function", group = "any",
-  direct = "boolean" }
+local NEW_FIELDS = { strategy = "string", max_restarts = "number", within = "number", log = "function", group = "any" }
 local CHILD_FIELDS = { name = "string", run = "function", restart = "string" }
 
-local Supervisor = {}
+-- Lists that are made before those that nobody needs are looked for.
+local FEW_LISTS = 64
+
+local create_list, listed, release_waiters, let_run, sweep_list =
+  supervisor.create_list, supervisor.listed, supervisor.release_waiters, supervisor.let_run, supervisor.sweep_list
+local Supervisor = { waitfor = supervisor.waitfor, signal = supervisor.signal }
 local class = { __index = Supervisor, __name = "coev.supervisor" }
-
--- What every dispatch calls; set when the first supervisor is made.
-local pcall, suspend, park, resume, yield
-
--- A place is what stands for a task among those that wait: { task, event, next, last }, and { count, values } of the
--- signal that has woken it. The place of a handler is found by its coroutine, which costs less than to ask for the
--- task; `busy` counts the turns that it gives to others, and that are part of its own.
-local handler_places = setmetatable({}, { __mode = "k" })
+for name in pairs(supervisor) do
+  supervisor[name] = nil
+end
 
 -- Which child a task runs, for the supervisors that are made in it. The values are weak too: on 5.1 and LuaJIT a
 -- child, which holds its task, would keep its own key.
@@ -90,13 +76,6 @@ local function check_word(value, words, field, name)
   end
 end
 
--- Raises unless `value` can be the name of an event.
-local function check_event(event, name)
-  if event == nil or event ~= event then
-    error(("bad argument #1 to '%s' (event expected, got %s)"):format(name, tostring(event)), 3)
-  end
-end
-
 -- Words.
 
 -- The text of any value, also of one whose __tostring fails.
@@ -121,277 +100,70 @@ local function log_failure(self, what, err, traceback)
   end
 end
 
--- Events: those that wait for one are a list through their places. `waiting[event]` is the first; its `last` is the
--- last, and `next` the one behind.
+-- Events: `self[1]` holds, for each event that somebody has waited for, the number of the list of those who wait. A
+-- list is gone when nobody waits in it any more; what a signal has emptied is forgotten with it.
 
--- Puts a place at the end of the list of `event`.
-local function enlist(self, place, event)
-  local waiting = self.waiting
-  local first = waiting[event]
-  place.event = event
-  if first then
-    first.last.next = place
-    first.last = place
-  else
-    place.last = place
-    waiting[event] = place
+-- Forgets the numbers of lists that timeouts and cancels have emptied, once many have been made.
+local function sweep(self)
+  local left = 0
+  for event, list in pairs(self[1]) do
+    if sweep_list(list) then
+      self[1][event] = nil
+    else
+      left = left + 1
+    end
   end
+  self.made, self.most = 0, left > FEW_LISTS and left or FEW_LISTS
 end
 
--- Takes a place out of the list that it is in.
-local function strike(self, place)
-  local waiting, event = self.waiting, place.event
-  local first = waiting[event]
-  if first == place then
-    local second = place.next
-    waiting[event] = second
-    if second then
-      second.last = place.last
-    end
-  else
-    local before = first
-    while before.next ~= place do
-      before = before.next
-    end
-    before.next = place.next
-    if first.last == place then
-      first.last = before
-    end
-  end
-  place.event, place.next, place.last = nil, nil, nil
-end
-
--- Wakes the task of `place`, which is in no list any more, with `count` values behind the event: the one, or a table
--- of them. Returns the place that was behind.
-local function wake(place, count, values)
-  local following = place.next
-  place.event, place.next, place.last = nil, nil, nil
-  place.count, place.values = count, values
-  resume(place.task)
-  return following
-end
-
--- What `waitfor` returns or raises. Whom no signal has woken is still in the list.
-local function leave(self, place, event, ok, err)
-  if place.event ~= nil then
-    strike(self, place)
-    if ok then
-      return nil, "timeout"
-    end
-  end
-  if not ok then
-    error(err, 0)
-  end
-  local count, values = place.count, place.values
-  if count == 0 then
-    return event
-  end
-  place.values = nil
-  if count == 1 then
-    return event, values
-  elseif count == CLOSED then
+-- Makes the list of an event, in which the caller waits then; or says that the event cannot come.
+function natives.make_list(self, event)
+  check_self(self, "waitfor")
+  if self.ended then
     return nil, "closed"
   end
-  return event, unpack(values, 1, count)
+  self.made = self.made + 1
+  if self.made > self.most then
+    sweep(self)
+  end
+  self[1][event] = create_list()
 end
 
--- Forgets a handler that has returned, or that has failed.
+-- A task waits in the place of code that cannot be parked.
+function natives.wait_elsewhere(self, event, timeout)
+  check_self(self, "waitfor")
+  local task = coev.spawn(Supervisor.waitfor, self, event, timeout)
+  local function pass(ok, ...)
+    if not ok then
+      task:cancel()
+      error((...), 0)
+    end
+    return ...
+  end
+  return pass(coev.pcall(task.await, task))
+end
+
+-- Tells of an event that nobody waits for.
+function natives.nobody_waits(self, event)
+  check_self(self, "signal")
+  log(self, "nobody waits for ", describe(event))
+  return false
+end
+
+-- Handlers.
+
+-- Forgets a handler that has ended.
 local function dismiss(self, handler, ...)
   if self.handlers[handler] then
     self.handlers[handler] = nil
-    handler_places[handler.coroutine] = nil
     log(self, "handler '", handler.name, "' has ended")
   end
   return ...
 end
 
--- Looks at a handler without a task that waits for no event after its turn: it has ended.
-local function bury(self, handler, ok, err)
-  local co = handler.coroutine
-  if not ok then
-    log_failure(self, "handler '" .. handler.name .. "'", err, stack_of(co))
-  elseif coroutine_status(co) ~= "dead" then
-    log_failure(self, "handler '" .. handler.name .. "'", "it yields, and waits for no event", stack_of(co))
-    coev.coroutine.close(co)
-  end
-  dismiss(self, handler)
-end
-
--- Gives a handler without a task its turn, with what `waitfor` returns or, the first time, its function takes.
-local function resume_direct(self, place, ...)
-  local handler = place.handler
-  local ok, err = coroutine_resume(handler.coroutine, ...)
-  if place.event == nil then
-    bury(self, handler, ok, err)
-  end
-end
-
--- Ends the wait of a handler without a task when its time is over, unless it has ended by then.
-local function expire(self, place, timer, timeout)
-  coev.sleep(timeout)
-  if place.timer == timer then
-    place.timer = nil
-    strike(self, place)
-    resume_direct(self, place, nil, "timeout")
-  end
-end
-
--- Ends the timer of a wait that a signal has ended.
-local function stop_timer(place, ...)
-  if place.timer then
-    place.timer.task:cancel()
-    place.timer = nil
-  end
-  return ...
-end
-
--- `waitfor` of a handler without a task.
-local function wait_direct(self, place, event, timeout)
-  enlist(self, place, event)
-  if timeout then
-    local timer = {}
-    place.timer = timer
-    timer.task = coev.spawn(expire, self, place, timer, timeout)
-    return stop_timer(place, coroutine_yield())
-  end
-  return coroutine_yield()
-end
-
-function Supervisor:waitfor(event, timeout)
-  local place = handler_places[coroutine_running()]
-  if not place then
-    check_self(self, "waitfor")
-    local task = coev.current()
-    if not task then
-      -- A task waits in the place of the main chunk.
-      return coev.spawn(Supervisor.waitfor, self, event, timeout):await()
-    end
-    place = { task = task, busy = 0 }
-  end
-  if event == nil or event ~= event then
-    check_event(event, "waitfor")
-  elseif self.ended then
-    return nil, "closed"
-  elseif timeout == nil then
-    if place.handler then
-      local waiting = self.waiting
-      if waiting[event] then
-        return wait_direct(self, place, event)
-      end
-      -- As `enlist`, for the first: a sixth of the time of a dispatch.
-      place.event, place.last = event, place
-      waiting[event] = place
-      return coroutine_yield()
-    end
-    enlist(self, place, event)
-    if park() then
-      if place.event ~= nil then
-        strike(self, place)
-      end
-      error(natives.alarm(), 0)
-    elseif place.event == nil and place.count == 1 then
-      local value = place.values
-      place.values = nil
-      return event, value
-    end
-    return leave(self, place, event, true)
-  end
-  check_type(timeout, "number", 2, "waitfor")
-  if place.handler then
-    return wait_direct(self, place, event, timeout)
-  end
-  enlist(self, place, event)
-  return leave(self, place, event, pcall(coev.timeout, timeout, suspend))
-end
-
--- Lets the tasks that have just become ready have their turn: the tasks of `place`, and of the list behind it. What
--- one of them introduces or signals belongs to its turn.
-local function let_run(place, list)
-  local own = handler_places[coroutine_running()]
-  if own and own.busy then
-    own.busy = own.busy + 1
-  end
-  repeat
-    yield()
-    local busy = place.busy ~= 0
-    for i = 1, list and #list or 0 do
-      busy = busy or list[i].busy ~= 0
-    end
-  until not busy
-  if own and own.busy then
-    own.busy = own.busy - 1
-  end
-end
-
--- The number of the values, and the one or a table of them.
-local function count_and_pack(...)
-  local count = select("#", ...)
-  if count > 1 then
-    return count, { ... }
-  end
-  return count, (...)
-end
-
--- Gives all from `place` on their turn, in their order.
-local function wake_all(self, place, event, ...)
-  local count, values = count_and_pack(...)
-  local tasks, direct = {}, {}
-  while place do
-    if place.handler then
-      direct[#direct + 1] = place
-      local following = place.next
-      place.event, place.next, place.last = nil, nil, nil
-      place = following
-    else
-      tasks[#tasks + 1] = place
-      place = wake(place, count, values)
-    end
-  end
-  for _, each in ipairs(direct) do
-    -- One before it may have ended the supervisor, and it.
-    if self.handlers[each.handler] then
-      resume_direct(self, each, event, ...)
-    end
-  end
-  if tasks[1] then
-    let_run(tasks[1], tasks)
-  end
-end
-
-function Supervisor:signal(event, ...)
-  local waiting = self.waiting
-  local place = waiting and waiting[event]
-  if not place then
-    check_self(self, "signal")
-    check_event(event, "signal")
-    log(self, "nobody waits for ", describe(event))
-    return false
-  end
-  waiting[event] = nil
-  if place.next then
-    wake_all(self, place, event, ...)
-  elseif place.handler then
-    -- The most frequent case, without a loop.
-    place.event = nil
-    local ok, err = coroutine_resume(place.coroutine, event, ...)
-    if place.event == nil then
-      bury(self, place.handler, ok, err)
-    end
-  else
-    wake(place, count_and_pack(...))
-    let_run(place)
-  end
-  return waiting[event] ~= nil
-end
-
--- Handlers.
-
 -- The function of a handler's task.
 local function run_handler(self, handler, f, ...)
-  handler.coroutine = coroutine_running()
-  handler_places[handler.coroutine] = handler.place
   coev.defer(function()
-    handler.place.busy = 0
     dismiss(self, handler)
   end)
   return dismiss(self, handler, f(...))
@@ -399,7 +171,7 @@ end
 
 -- Tells of the failure of a handler, once it has ended.
 local function watch_handler(self, handler)
-  local task = handler.place.task
+  local task = handler.task
   local _, err, traceback = task:join()
   if task:status() == "failed" then
     log_failure(self, "handler '" .. handler.name .. "'", err, traceback)
@@ -416,31 +188,27 @@ function Supervisor:introduce(name, f, ...)
   local handler = { name = name }
   self.handlers[handler] = true
   log(self, "handler '", name, "' starts")
-  if self.direct then
-    local place = { handler = handler, coroutine = coroutine_create(f) }
-    handler.place, handler.coroutine = place, place.coroutine
-    handler_places[handler.coroutine] = place
-    resume_direct(self, place, ...)
-    return nil
-  end
   if self.log then
     -- Before the handler, so that it has joined before the handler can fail.
     coev.spawn(watch_handler, self, handler):name("watch of " .. name)
   end
   local task = coev.spawn(run_handler, self, handler, f, ...)
   task:name(name)
-  handler.place = { task = task, busy = 0 }
-  let_run(handler.place)
+  handler.task = task
+  let_run(task)
   return task
 end
 
 -- The event that each task waits for.
 local function events_by_task(self)
   local events = {}
-  for event, place in pairs(self.waiting) do
-    while place do
-      events[place.task or place] = event
-      place = place.next
+  for event, list in pairs(self[1]) do
+    local place = 1
+    local task = listed(list, place)
+    while task do
+      events[task] = event
+      place = place + 1
+      task = listed(list, place)
     end
   end
   return events
@@ -451,13 +219,13 @@ function Supervisor:status()
   local events, list = events_by_task(self), {}
   local function add(name, task)
     local event = events[task]
-    if event == nil and task.waiting then
+    if event == nil then
       event = task:waiting()
     end
     list[#list + 1] = { name, event }
   end
   for handler in pairs(self.handlers) do
-    add(handler.name, handler.place.task or handler.place)
+    add(handler.name, handler.task)
   end
   for _, child in ipairs(self.children) do
     add(child.name, child.task)
@@ -588,45 +356,24 @@ local function settle(self, exit)
   restart(self, child)
 end
 
--- Ends the handlers without a task that wait for an event. One that runs ends by itself, or waits for ever.
-local function close_handlers(self)
-  local handlers = {}
-  for handler in pairs(self.handlers) do
-    handlers[#handlers + 1] = handler
-  end
-  for _, handler in ipairs(handlers) do
-    if handler.place.event ~= nil then
-      strike(self, handler.place)
-      stop_timer(handler.place)
-      coev.coroutine.close(handler.coroutine)
-    end
-    dismiss(self, handler)
-  end
-end
-
 -- Cancels what there is, and waits for its end; the running task is not waited for.
 local function end_all(self)
   self.ended = true
   local current, tasks, is_handler = coev.current(), {}, false
   for handler in pairs(self.handlers) do
-    local task = handler.place.task
-    if task and task == current then
+    local task = handler.task
+    if task == current then
       is_handler = true
-    elseif task then
+    else
       task:cancel("supervisor is done")
       tasks[#tasks + 1] = task
     end
   end
-  if self.direct then
-    close_handlers(self)
-  end
   -- Others that wait for an event are told that it cannot come.
-  for _, place in pairs(self.waiting) do
-    while place do
-      place = wake(place, CLOSED)
-    end
+  for _, list in pairs(self[1]) do
+    release_waiters(list, nil, "closed")
   end
-  self.waiting = {}
+  self[1] = {}
   for _, task in ipairs(tasks) do
     task:join()
   end
@@ -650,7 +397,7 @@ local function keep(self)
     if exit then
       settle(self, exit)
     else
-      suspend()
+      coev.suspend()
     end
   end
 end
@@ -736,7 +483,7 @@ function Supervisor:done()
     end
   end
   for handler in pairs(self.handlers) do
-    if current and handler.place.task == current then
+    if handler.task == current then
       return
     end
   end
@@ -787,16 +534,15 @@ function supervisor.new(options)
   options = options == nil and {} or options
   check_type(options, "table", 1, "new")
   check_new(options)
-  pcall, yield = coev.pcall, coev.yield
-  suspend, park, resume = natives.suspend, natives.park, natives.resume
   local self = setmetatable({
+    {}, -- event -> the number of the list of those that wait for it
     strategy = options.strategy or "one_for_one",
     max_restarts = options.max_restarts or MAX_RESTARTS,
     within = options.within or WITHIN,
     log = options.log,
     group = options.group,
-    direct = options.direct,
-    waiting = {}, -- event -> the first of those that wait for it
+    made = 0, -- lists, since those that nobody needs were forgotten
+    most = FEW_LISTS, -- that are made before the next time
     handlers = {}, -- the set of what was introduced and has not ended
     children = {}, -- in the order of their first start
     count = 0, -- children ever made

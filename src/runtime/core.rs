@@ -1,6 +1,7 @@
 //! What changes at every turn: tasks, queue, timers, interests. Calls no Lua, so it can be borrowed as a whole.
 
 use super::clocks::Clocks;
+use super::events::Events;
 use super::inbox::Inbox;
 use super::interests::{Interests, WAKER_KEY};
 use super::now;
@@ -21,6 +22,8 @@ pub(super) struct Core {
     pub(super) timers: Timers,
     /// The timers that Lua has started.
     pub(super) clocks: Clocks,
+    /// Who waits for which event.
+    pub(super) events: Events,
     /// What parked tasks wait for.
     pub(super) parked: Parked,
     /// Who waits for which descriptor.
@@ -35,6 +38,8 @@ pub(super) struct Core {
     pub(super) switches: u32,
     /// When that was.
     pub(super) looked: Moment,
+    /// Rounds after which the loop has looked for tasks that it may let go of.
+    pub(super) rounds: u64,
     /// What has been counted since the start.
     pub(super) totals: Totals,
     /// The records in the table that only stand in for a wait in place.

@@ -5,9 +5,13 @@
 
 use super::core::Core;
 use super::operation::Operation;
+use super::parked::Parked;
 use super::{Phase, Runtime, TaskId};
 use crate::error::Fault;
 use crate::vm::{Attend, ErrorAt, State};
+
+/// Rounds after which those who wait for events may be held by their handles alone, where the loop is never idle.
+const ROUNDS_A_LOOK: u64 = 1024;
 
 impl Runtime {
     /// Notes a task that has been parked on something of this universe, with nothing else to wake it.
@@ -19,6 +23,12 @@ impl Runtime {
     /// wait for.
     pub(super) fn loosen_parked(&self, state: State, idle: bool) {
         let mut core = self.core.borrow_mut();
+        core.rounds += 1;
+        let waiting = if idle || core.rounds % ROUNDS_A_LOOK == 0 {
+            core.events.newly_waiting()
+        } else {
+            Vec::new()
+        };
         let old = if idle {
             core.inward.len()
         } else {
@@ -31,7 +41,8 @@ impl Runtime {
                 .get(*task)
                 .is_some_and(|record| record.phase.is_waiting())
         };
-        let candidates: Vec<TaskId> = inward.drain(..old).filter(parked).collect();
+        let mut candidates: Vec<TaskId> = inward.drain(..old).filter(parked).collect();
+        candidates.extend(waiting);
         core.inward_before = core.inward.len();
         drop(core);
         for task in candidates {
@@ -59,6 +70,9 @@ impl Runtime {
             return Some((task, weak));
         }
         let ticket = record.body.ticket;
+        if Parked::is_event(ticket) {
+            return Some((task, weak));
+        }
         let holder = match core.parked.get(ticket)? {
             Operation::Suspend(false) => task,
             Operation::Join(joined, _) => *joined,

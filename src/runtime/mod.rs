@@ -4,6 +4,7 @@ mod clocks;
 mod core;
 mod deadline;
 mod ending;
+mod events;
 pub(crate) mod fd_set;
 mod garbage;
 mod inbox;
@@ -14,12 +15,14 @@ mod report;
 mod resolver;
 mod scopes;
 mod select;
+mod signal;
 pub(crate) mod stream;
 mod turn;
 mod wait;
 
 pub(crate) use crate::sched::{Moment, Phase, TaskId, Verdict};
 pub(crate) use deadline::{Deadline, now};
+pub(crate) use events::{ListId, Wait};
 pub(crate) use operation::Operation;
 pub(crate) use resolver::Resolve;
 pub(crate) use select::Select;
@@ -75,6 +78,8 @@ pub(crate) struct Runtime {
     raising: Cell<usize>,
     /// How many waits may still be answered at once before the others get a turn.
     budget: Cell<u32>,
+    /// How many signals are inside one another.
+    signals: Cell<u32>,
     /// How many loops are nested: 0 outside all, 1 in `run`, more where waits drive the loop in place.
     depth: Cell<usize>,
     /// Shall `run` return after this turn?
@@ -124,6 +129,7 @@ impl Runtime {
             serial: Cell::new(0),
             raising: Cell::new(0),
             budget: Cell::new(BUDGET),
+            signals: Cell::new(0),
             depth: Cell::new(0),
             stopping: Cell::new(false),
             main: Cell::new(None),
@@ -451,16 +457,16 @@ impl Host for Runtime {
 
     #[inline(always)]
     fn leaves(&self, state: State, why: Leave) -> bool {
-        let may = state.is(self.innermost.get())
-            && state.is(self.coroutine.get())
-            && self.current.get().is_some()
-            && !self.scoped.get()
-            && !self.has_woken_loose.get()
-            && state.is_yieldable();
+        let may = self.may_leave(state);
         if may {
             self.leave.set(why);
         }
         may
+    }
+
+    #[inline(always)]
+    fn enlists(&self, state: State, list: i64) -> bool {
+        self.enlist(state, ListId::from_number(list))
     }
 
     fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault> {

@@ -1,9 +1,11 @@
 //! Everything that a task can wait for: a small value that can be polled, expires, and leaves no trace when dropped.
 
 use super::Runtime;
+use super::events::Wait;
 use super::fd_set::Watch;
 use super::resolver::Resolve;
 use super::select::Select;
+use super::signal::Settle;
 use super::stream::{Accept, Connect, Receive, ReceiveFrom, Send, SendFile, SendTo};
 use crate::sched::TaskId;
 use crate::vm::{Reply, Value};
@@ -16,6 +18,10 @@ pub(crate) enum Operation {
     Join(TaskId, bool),
     /// Being resumed by another task; says whether that has happened.
     Suspend(bool),
+    /// A signal.
+    Event(Wait),
+    /// The turns of those that a signal has woken.
+    Settle(Box<Settle>),
     /// Something of a poll object's.
     Watch(Watch),
     /// Bytes from a stream.
@@ -62,6 +68,8 @@ impl Operation {
             Operation::Sleep | Operation::Suspend(false) => Poll::Pending,
             Operation::Suspend(true) => Poll::Ready(Reply::none()),
             Operation::Join(joined, listed) => runtime.poll_join(*joined, task, listed),
+            Operation::Event(wait) => wait.poll(runtime, task),
+            Operation::Settle(settle) => settle.poll(runtime, task),
             Operation::Watch(watch) => watch.poll(runtime, task),
             Operation::Receive(receive) => receive.poll(runtime, task),
             Operation::Send(send) => send.poll(runtime, task),
@@ -78,13 +86,14 @@ impl Operation {
     /// The deadline has passed: takes the task's id back and says what the call returns.
     pub(crate) fn expire(mut self, runtime: &Runtime, task: TaskId) -> Reply {
         let reply = match &self {
-            Operation::Sleep | Operation::Suspend(_) => Reply::none(),
+            Operation::Sleep | Operation::Suspend(_) | Operation::Settle(_) => Reply::none(),
             Operation::Join(..) => Reply::two(false, "timeout"),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
             Operation::SendFile(send) => send.cut_short("timeout"),
             Operation::Select(_) => Reply::one(""),
-            Operation::Watch(_)
+            Operation::Event(_)
+            | Operation::Watch(_)
             | Operation::Accept(_)
             | Operation::Connect(_)
             | Operation::ReceiveFrom(_)
@@ -99,6 +108,8 @@ impl Operation {
     pub(crate) fn withdraw(&mut self, runtime: &Runtime, task: TaskId) {
         match self {
             Operation::Sleep | Operation::Suspend(_) | Operation::Resolve(_) => {}
+            Operation::Settle(settle) => settle.withdraw(runtime),
+            Operation::Event(wait) => wait.withdraw(runtime, task),
             Operation::Join(joined, _) => runtime.leave_join(*joined, task),
             Operation::Watch(watch) => watch.withdraw(runtime, task),
             Operation::Receive(receive) => receive.withdraw(runtime, task),
@@ -118,6 +129,8 @@ impl Operation {
             Operation::Sleep => "sleep".into(),
             Operation::Suspend(_) => "suspend".into(),
             Operation::Join(joined, _) => format!("join of {}", runtime.label(*joined)),
+            Operation::Event(_) => "an event".into(),
+            Operation::Settle(_) => "the turns of those it has signalled".into(),
             Operation::Watch(_) => "poll".into(),
             Operation::Receive(receive) => format!("receive on {}", receive.stream),
             Operation::Send(send) => format!("send on {}", send.stream),

@@ -1,6 +1,7 @@
-//! What parked tasks wait for, each under a small ticket: sleepers, the many, need no memory here.
+//! What parked tasks wait for, each under a small ticket: those that sleep or wait for events need no memory here.
 
 use super::Operation;
+use super::events::Wait;
 
 /// Stands for an operation in the record of its task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +21,19 @@ impl Ticket {
     const NONE: Ticket = Ticket(u32::MAX);
     /// Stands for a sleep.
     const SLEEP: Ticket = Ticket(u32::MAX - 1);
+    /// From here on up to `SLEEP`, stands for a wait in the list at a place.
+    const EVENTS: u32 = 0xfe00_0000;
+
+    /// Stands for a wait in the list at `place`.
+    #[inline(always)]
+    pub(super) fn of_event(place: u32) -> Ticket {
+        Ticket(Ticket::EVENTS | place)
+    }
+
+    /// The place of the list, when it stands for a wait in one.
+    fn event(self) -> Option<u32> {
+        (self.0 >= Ticket::EVENTS && self.0 < Ticket::SLEEP.0).then_some(self.0 & !Ticket::EVENTS)
+    }
 
     /// Does it stand for an operation?
     #[inline(always)]
@@ -40,6 +54,9 @@ impl Parked {
         if matches!(operation, Operation::Sleep) {
             return Ticket::SLEEP;
         }
+        if let Operation::Event(wait) = operation {
+            return Ticket::of_event(wait.place());
+        }
         if let Some(place) = self.free.pop() {
             self.operations[place as usize] = Some(operation);
             return Ticket(place);
@@ -51,7 +68,12 @@ impl Parked {
         )
     }
 
-    /// The operation, which stays.
+    /// Does it stand for a wait in a list?
+    pub(super) fn is_event(ticket: Ticket) -> bool {
+        ticket.event().is_some()
+    }
+
+    /// The operation, which stays; none for those that need no memory.
     pub(super) fn get(&mut self, ticket: Ticket) -> Option<&mut Operation> {
         self.operations.get_mut(ticket.0 as usize)?.as_mut()
     }
@@ -60,6 +82,9 @@ impl Parked {
     pub(super) fn take(&mut self, ticket: Ticket) -> Option<Operation> {
         if ticket == Ticket::SLEEP {
             return Some(Operation::Sleep);
+        }
+        if let Some(place) = ticket.event() {
+            return Some(Operation::Event(Wait::listed(place)));
         }
         let operation = self.operations.get_mut(ticket.0 as usize)?.take()?;
         self.free.push(ticket.0);

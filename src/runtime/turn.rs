@@ -189,7 +189,7 @@ impl Runtime {
                 core = self.core.borrow_mut();
             }
         }
-        let inward = !core.inward.is_empty();
+        let inward = !core.inward.is_empty() || core.events.has_news();
         drop(core);
         if inward {
             self.loosen_parked(state, false);
@@ -199,7 +199,13 @@ impl Runtime {
 
     /// Resumes a task with `count` values on its coroutine.
     #[inline(always)]
-    fn switch_to(&self, state: State, task: TaskId, co: Coroutine, count: i32) -> Resumed {
+    pub(super) fn switch_to(
+        &self,
+        state: State,
+        task: TaskId,
+        co: Coroutine,
+        count: i32,
+    ) -> Resumed {
         self.current.set(Some(task));
         self.coroutine.set(co);
         self.innermost.set(co);

@@ -66,6 +66,17 @@ impl Runtime {
         (state.is(self.innermost.get()) && state.is_yieldable()).then_some(task)
     }
 
+    /// Does `state` run a task that may leave its turn at once, with nothing else to be looked at?
+    #[inline(always)]
+    pub(super) fn may_leave(&self, state: State) -> bool {
+        state.is(self.innermost.get())
+            && state.is(self.coroutine.get())
+            && self.current.get().is_some()
+            && !self.scoped.get()
+            && !self.has_woken_loose.get()
+            && state.is_yieldable()
+    }
+
     /// Where a yield of the running coroutine goes.
     #[inline]
     pub(crate) fn outward(&self, state: State) -> Outward {

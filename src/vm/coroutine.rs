@@ -1,6 +1,6 @@
 //! Coroutines as the scheduler uses them: resumed, fed with values, asked how they ended.
 
-use super::entry::alarm_mark;
+use super::marks::alarm_mark;
 use super::outcome::{Reply, Value};
 use super::state::State;
 use mlua::ffi::{self, lua_State};

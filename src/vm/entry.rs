@@ -3,15 +3,16 @@
 use super::compat;
 use super::coroutine::Coroutine;
 use super::library::{Function, Library};
-use super::outcome::{Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
+use super::marks::{is_alarm, pass_mark};
+use super::outcome::{Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
 use super::push::push;
 use super::registry;
-use super::stack::Stack;
+use super::stack::{Stack, number_at};
 use super::state::State;
 use crate::error::Fault;
 use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::any::Any;
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What the trampoline needs of the runtime, which lives in a userdata that every function has as its first upvalue.
@@ -36,6 +37,8 @@ pub(crate) trait Host: Sized + 'static {
     fn has_woken_loose(&self) -> bool;
     /// Does `state` run a task that may leave its turn at once, with nothing else to be looked at? Notes why it does so.
     fn leaves(&self, state: State, why: Leave) -> bool;
+    /// The same, for waiting in the list with this number; notes that it does.
+    fn enlists(&self, state: State, list: i64) -> bool;
     /// Has the task that has just been resumed, or one before it, been given the mark that makes a call raise? Asked
     /// once.
     fn takes_alarm(&self) -> bool;
@@ -70,6 +73,8 @@ enum Step {
     RaiseTaskError,
     /// Give the handle at index 1 a finalizer and return it.
     Guard,
+    /// Ask Lua, and call the function again when it answers nothing.
+    Instead(Instead),
 }
 
 /// The C function for a Rust function that is a value of a type without size.
@@ -130,6 +135,42 @@ where
             let context = (&raw const *host).expose_provenance().cast_signed();
             compat::yield_then(l, 0, context, after_yield::<H>, after_yield_plain::<H>)
         }
+    }
+}
+
+/// The C function for a Rust function that waits for an event: where that is simple, the task yields without any ado.
+pub(crate) const fn listing<H, F>(_body: F) -> lua_CFunction
+where
+    H: Host,
+    F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
+{
+    assert!(
+        size_of::<F>() == 0,
+        "only plain functions, which need no storage, can be entries"
+    );
+    list::<H, F>
+}
+
+/// Waits in a list, or else goes the way of all functions.
+///
+/// # Safety
+/// As `trampoline`.
+unsafe extern "C-unwind" fn list<H, F>(l: *mut lua_State) -> c_int
+where
+    H: Host,
+    F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
+{
+    // SAFETY: as in `trampoline`; the stack has room, `number_at` raises nothing, and `enlists` cannot panic.
+    unsafe {
+        if ffi::lua_gettop(l) == 2 {
+            let number = number_at(l, 1, 2);
+            let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(3)).cast::<H>();
+            if number != 0 && host.enlists(State::new(l), number) {
+                ffi::lua_settop(l, 0);
+                return compat::yield_then(l, 0, 0, after_park::<H>, after_park_plain::<H>);
+            }
+        }
+        trampoline::<H, F>(l)
     }
 }
 
@@ -231,6 +272,13 @@ where
                     ffi::lua_settop(l, 1);
                     return 1;
                 }
+                Step::Instead(instead) => {
+                    let count = host.library().helpers.call_instead(l, instead);
+                    if count > 0 {
+                        return count;
+                    }
+                    step = guarded(l, host, || body(host, &stack()));
+                }
                 Step::RaiseTaskError => raise_task_error(l, host.library()),
             }
         }
@@ -258,6 +306,7 @@ fn guarded<H: Host>(
         Ok(Outcome::Run(task)) => Step::Run(task),
         Ok(Outcome::RaiseTaskError) => Step::RaiseTaskError,
         Ok(Outcome::Guard) => Step::Guard,
+        Ok(Outcome::Instead(instead)) => Step::Instead(instead),
         Err(fault) => refuse(l, host, fault),
     }));
     step.unwrap_or_else(|panic| {
@@ -363,18 +412,6 @@ unsafe extern "C-unwind" fn after_park_plain<H: Host>(l: *mut lua_State) -> c_in
     unsafe { after_park::<H>(l, 0, 0) }
 }
 
-/// Is the value at `index` the one that says that the call must raise? `[-0, +0, -]`
-///
-/// # Safety
-/// `l` is the running state.
-unsafe fn is_alarm(l: *mut lua_State, index: c_int) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe {
-        ffi::lua_type(l, index) == ffi::LUA_TLIGHTUSERDATA
-            && ffi::lua_touserdata(l, index) == alarm_mark()
-    }
-}
-
 /// Raises what ends the waits of the running task: a Lua function makes the error. `[-0, +0, v]`
 ///
 /// # Safety
@@ -402,20 +439,6 @@ unsafe fn caller_level(l: *mut lua_State) -> c_int {
     } else {
         1
     }
-}
-
-/// The value that says that a call must raise: an address that no script can have.
-pub(super) fn alarm_mark() -> *mut c_void {
-    /// Only its address counts.
-    static MARK: u8 = 0;
-    (&raw const MARK).cast_mut().cast()
-}
-
-/// The value before what a nested coroutine passes on outward.
-pub(super) fn pass_mark() -> *mut c_void {
-    /// Only its address counts.
-    static MARK: u8 = 0;
-    (&raw const MARK).cast_mut().cast()
 }
 
 /// A C function that yields and nothing else.

@@ -1,7 +1,8 @@
 //! The Lua functions that the runtime asks, kept in the registry.
 
-use super::entry;
 use super::library::{Source, call_source};
+use super::outcome::Instead;
+use super::{compat, marks};
 use mlua::ffi::{self, lua_State};
 use std::os::raw::{c_int, c_void};
 
@@ -34,6 +35,12 @@ pub(super) struct Helpers {
     pub(super) wait_outside: c_int,
     /// The Lua function that tells those who wait for a weak task of its end.
     pub(super) hand_over: c_int,
+    /// The Lua functions that do what Rust ones cannot.
+    make_list: c_int,
+    /// Waits for an event where no task can be parked.
+    wait_elsewhere: c_int,
+    /// Tells of an event for which nobody waits.
+    nobody_waits: c_int,
 }
 
 impl Helpers {
@@ -47,16 +54,19 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers fourteen values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers seventeen values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
-            ffi::lua_pushlightuserdata(l, entry::alarm_mark());
-            ffi::lua_pushlightuserdata(l, entry::pass_mark());
-            call_source(l, source, 3, 14);
+            ffi::lua_pushlightuserdata(l, marks::alarm_mark());
+            ffi::lua_pushlightuserdata(l, marks::pass_mark());
+            call_source(l, source, 3, 17);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 14].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 17].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                nobody_waits,
+                wait_elsewhere,
+                make_list,
                 hand_over,
                 wait_outside,
                 fire,
@@ -85,8 +95,35 @@ impl Helpers {
                 fire,
                 wait_outside,
                 hand_over,
+                make_list,
+                wait_elsewhere,
+                nobody_waits,
             };
             (helpers, cancelled)
+        }
+    }
+
+    /// Calls the Lua function with the arguments of the running call, which stay; answers how many values it has left on
+    /// top. `[-0, +n, e]`
+    ///
+    /// # Safety
+    /// `l` is the running state, outside `catch_unwind`.
+    pub(super) unsafe fn call_instead(&self, l: *mut lua_State, instead: Instead) -> c_int {
+        // SAFETY: the caller's promise; room for the copies is asked for.
+        unsafe {
+            let count = ffi::lua_gettop(l);
+            ffi::luaL_checkstack(l, count + 1, c"too many arguments".as_ptr());
+            let helper = match instead {
+                Instead::MakeList => self.make_list,
+                Instead::WaitElsewhere => self.wait_elsewhere,
+                Instead::NobodyWaits => self.nobody_waits,
+            };
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, helper as _);
+            for slot in 1..=count {
+                ffi::lua_pushvalue(l, slot);
+            }
+            ffi::lua_call(l, count, ffi::LUA_MULTRET);
+            ffi::lua_gettop(l) - count
         }
     }
 }

@@ -15,6 +15,7 @@ mod finalizer;
 mod helpers;
 mod library;
 mod load;
+mod marks;
 mod object;
 mod outcome;
 mod push;
@@ -26,11 +27,13 @@ pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
 pub(crate) use compat::NESTED_WAITS;
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
-pub(crate) use entry::{Host, leaving as entry_leaving, of as entry_of};
+pub(crate) use entry::{Host, leaving as entry_leaving, listing as entry_listing, of as entry_of};
 pub(crate) use library::{ClassDef, Function, Library, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
 pub(crate) use object::{Class, Object};
-pub(crate) use outcome::{HeldBytes, Leave, Outcome, Outward, Reply, ReplySlot, TaskName, Value};
+pub(crate) use outcome::{
+    HeldBytes, Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName, Value,
+};
 pub(crate) use registry::{Ended, Slot};
 pub(crate) use stack::Stack;
 pub(crate) use state::{Attend, State};

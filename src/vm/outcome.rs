@@ -26,6 +26,19 @@ pub(crate) enum Outcome {
     RaiseTaskError,
     /// Give the handle that is the first argument a finalizer, and return it.
     Guard,
+    /// Ask Lua with the same arguments: what it answers is returned; when it answers nothing, call again.
+    Instead(Instead),
+}
+
+/// What Lua does where a Rust function cannot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Instead {
+    /// Makes the list of an event.
+    MakeList,
+    /// Waits for an event where no task can be parked.
+    WaitElsewhere,
+    /// Tells of an event for which nobody waits.
+    NobodyWaits,
 }
 
 /// Why a task leaves without an operation: what its yield means to the scheduler.

@@ -1,8 +1,8 @@
 //! How a reply becomes values on Lua's stack.
 
 use super::coroutine::push_integer;
-use super::entry::alarm_mark;
 use super::library::Library;
+use super::marks::alarm_mark;
 use super::object;
 use super::outcome::{Reply, Value};
 use super::registry::{self, Slot};
