@@ -36,7 +36,6 @@ NEEDS = {
     "kept": 'require "coev"',
     "plain": 'require "coev"',
     "timed": 'require "coev"',
-    "direct": 'assert(require("coev").supervisor)',
     "idle": 'require "coev"',
     "items_copas": 'require "copas.queue"',
     "items_cqueues": 'require "cqueues"',
@@ -418,18 +417,18 @@ def bench_timeout():
 
 
 def bench_supervisor():
-    """ns per dispatch of an event: coev's supervisor, with handlers that are tasks and direct ones, against the wiki's"""
+    """ns per dispatch of an event: coev's supervisor against the wiki's"""
     for processes in (1, 100):
         cases = {
             (lua, kind): (lambda lua=lua, kind=kind: call(
                 [lua_command(lua), "supervisor.lua", kind, processes, 1_000_000 // processes], lua))
             for lua in chosen(["5.4", "luajit"])
-            for kind in kinds_of(lua, ["bare", "wiki", "coev", "direct"])
+            for kind in kinds_of(lua, ["bare", "wiki", "coev"])
         }
         values = interleave(cases)
         rows = []
         for lua, kind in values:
-            own = kind in ("coev", "direct")
+            own = kind == "coev"
             share = 0.3 if own and lua == "luajit" else None
             name = f"supervisor {lua} {processes}"
             rows.append([

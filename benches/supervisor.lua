@@ -5,14 +5,18 @@ local kind, processes, events = arg[1], tonumber(arg[2]), tonumber(arg[3])
 local create, resume, status, yield = coroutine.create, coroutine.resume, coroutine.status, coroutine.yield
 local dispatched = 0
 
--- Waits for each event, and looks whether it is the right one.
+-- Looks whether it is the right event.
+local function check(i, event, value)
+  if event ~= "tick" or value ~= i then
+    error("event " .. i .. " came as " .. tostring(event) .. " " .. tostring(value))
+  end
+  dispatched = dispatched + 1
+end
+
+-- Waits for each event by a function of the event.
 local function process(wait)
   for i = 1, events do
-    local event, value = wait("tick")
-    if event ~= "tick" or value ~= i then
-      error("event " .. i .. " came as " .. tostring(event) .. " " .. tostring(value))
-    end
-    dispatched = dispatched + 1
+    check(i, wait("tick"))
   end
 end
 
@@ -122,15 +126,17 @@ function kinds.wiki()
   return spent
 end
 
-local function supervised(options)
+-- Each process is a task of coev.supervisor.
+function kinds.coev()
   local coev = require "coev"
   return coev.run(function()
-    local supervisor = coev.supervisor.new(options)
-    local function wait(event)
-      return supervisor:waitfor(event)
-    end
+    local supervisor = coev.supervisor.new()
     for i = 1, processes do
-      supervisor:introduce("process " .. i, process, wait)
+      supervisor:introduce("process " .. i, function()
+        for each = 1, events do
+          check(each, supervisor:waitfor("tick"))
+        end
+      end)
     end
     local began, event = os.clock(), 1
     while supervisor:signal("tick", event) do
@@ -138,16 +144,6 @@ local function supervised(options)
     end
     return os.clock() - began
   end)
-end
-
--- Handlers are tasks.
-function kinds.coev()
-  return supervised(nil)
-end
-
--- Handlers are coroutines that wait for events only.
-function kinds.direct()
-  return supervised({ direct = true })
 end
 
 local spent = kinds[kind]()

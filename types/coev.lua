@@ -441,7 +441,6 @@ coev.supervisor = supervisor
 ---@field within? number seconds, the span (default 5)
 ---@field log? fun(text: string) called for each start, end, restart and failure, and each event that nobody waits for (default: failures go to stderr)
 ---@field group? coev.Group the group that fails with the supervisor, and with which it ends
----@field direct? boolean handlers are no tasks, and are dispatched several times faster; any other wait in them drives the scheduler in place
 
 ---@class coev.supervisor.Child
 ---@field run fun() what the child does
@@ -464,7 +463,7 @@ local Supervisor = {}
 ---@param name string for `status`, the log and tracebacks
 ---@param f fun(...): ...
 ---@param ... any arguments of `f`
----@return coev.Task? task nil when the supervisor is direct
+---@return coev.Task task
 function Supervisor:introduce(name, f, ...) end
 
 ---*Waits* for a signal of `event`, in a handler or any other task. *Fails* with

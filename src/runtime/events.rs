@@ -69,14 +69,7 @@ impl ListId {
 
     /// Its place.
     pub(super) fn place(self) -> u32 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the bits of the place are meant"
-        )]
-        {
-            (self.0 & ((1 << ListId::PLACE_BITS) - 1)) as u32
-        }
+        u32::try_from(self.0 & ((1 << ListId::PLACE_BITS) - 1)).unwrap_or(u32::MAX)
     }
 
     /// The use of that place.

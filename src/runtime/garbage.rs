@@ -24,7 +24,7 @@ impl Runtime {
     pub(super) fn loosen_parked(&self, state: State, idle: bool) {
         let mut core = self.core.borrow_mut();
         core.rounds += 1;
-        let waiting = if idle || core.rounds % ROUNDS_A_LOOK == 0 {
+        let waiting = if idle || core.rounds.is_multiple_of(ROUNDS_A_LOOK) {
             core.events.newly_waiting()
         } else {
             Vec::new()

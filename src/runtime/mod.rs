@@ -185,11 +185,8 @@ impl Runtime {
 
     /// Where a task is in its life; `None` when it has ended.
     pub(crate) fn phase(&self, task: TaskId) -> Option<Phase> {
-        self.core
-            .borrow_mut()
-            .tasks
-            .get(task)
-            .map(|record| record.phase)
+        let mut core = self.core.borrow_mut();
+        core.tasks.get(task).map(|record| record.phase)
     }
 
     /// Gives a task a name.
@@ -444,8 +441,7 @@ impl Host for Runtime {
         let task = TaskId::from_bits(id);
         self.embryo.set(None);
         if let Some(record) = core.tasks.get(task) {
-            record.body.co = co;
-            record.body.kept = arguments;
+            (record.body.co, record.body.kept) = (co, arguments);
             core.queue.push(task);
         }
     }

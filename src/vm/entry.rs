@@ -77,16 +77,18 @@ enum Step {
     Instead(Instead),
 }
 
+/// Entries are made of plain functions, of which a value can be had from nothing.
+const fn assert_plain<F>() {
+    assert!(size_of::<F>() == 0, "an entry needs storage");
+}
+
 /// The C function for a Rust function that is a value of a type without size.
 pub(crate) const fn of<H, F>(_body: F) -> lua_CFunction
 where
     H: Host,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
-    assert!(
-        size_of::<F>() == 0,
-        "only plain functions, which need no storage, can be entries"
-    );
+    assert_plain::<F>();
     trampoline::<H, F>
 }
 
@@ -100,10 +102,7 @@ where
     H: Host,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
-    assert!(
-        size_of::<F>() == 0,
-        "only plain functions, which need no storage, can be entries"
-    );
+    assert_plain::<F>();
     leave::<H, F, SUSPENDED, QUIET>
 }
 
@@ -144,10 +143,7 @@ where
     H: Host,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
-    assert!(
-        size_of::<F>() == 0,
-        "only plain functions, which need no storage, can be entries"
-    );
+    assert_plain::<F>();
     list::<H, F>
 }
 
@@ -267,11 +263,7 @@ where
                 }
                 Step::RaiseMessage => raise_message(l, host),
                 Step::RaiseTop => raise_top(l),
-                Step::Guard => {
-                    registry::guard_handle(l, host.library());
-                    ffi::lua_settop(l, 1);
-                    return 1;
-                }
+                Step::Guard => return registry::guard_handle(l, host.library()),
                 Step::Instead(instead) => {
                     let count = host.library().helpers.call_instead(l, instead);
                     if count > 0 {

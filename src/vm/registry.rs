@@ -295,19 +295,21 @@ pub(super) unsafe fn replace_coroutine(l: *mut lua_State, library: &Library, slo
     }
 }
 
-/// Lets the runtime learn when the handle of a live task is collected. `[-0, +0, m]`
+/// Lets the runtime learn when the handle of a live task is collected; leaves it alone on the stack, and answers that it
+/// is one value. `[-?, +1, m]`
 ///
 /// # Safety
 /// `l` is the running state with ten free slots, outside `catch_unwind`; the handle is at index 1.
-pub(super) unsafe fn guard_handle(l: *mut lua_State, library: &Library) {
+pub(super) unsafe fn guard_handle(l: *mut lua_State, library: &Library) -> c_int {
     // SAFETY: the caller's promise; the low half of the id is the task's slot.
     unsafe {
         let id = (*ffi::lua_touserdata(l, 1).cast::<Handle>()).id;
         #[expect(clippy::cast_possible_truncation, reason = "the half is meant")]
         bind(l, library, 1, Slot(id as u32)); // u
         guard(l, library, 1, id); // u
-        ffi::lua_settop(l, -2);
+        ffi::lua_settop(l, 1);
     }
+    1
 }
 
 /// Puts a sentinel into the handle's table, which is on top: it is collected when the handle is. A finalizer on the
