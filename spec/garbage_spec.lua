@@ -35,6 +35,10 @@ describe("tasks that nothing can reach any more", function()
       coev.spawn(function() coev.coroutine.wrap(coev.suspend)() end)
     ]],
     ["inside pcall"] = [[ coev.spawn(coev.pcall, coev.suspend) ]],
+    ["that wait for an event of a supervisor"] = [[
+      local supervisor = coev.supervisor.new()
+      coev.spawn(function() supervisor:waitfor("event") end)
+    ]],
   }
 
   for way, park in pairs(WAYS) do

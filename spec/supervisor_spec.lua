@@ -304,6 +304,117 @@ describe("signal", function()
     end)
   end)
 
+  it("reaches handlers that signal in turn, to any depth, before it comes back", function()
+    helper.run(function()
+      local supervisor = coev.supervisor.new()
+      local count, links = 0, 40
+      for i = 1, links do
+        supervisor:introduce("link " .. i, function()
+          while true do
+            supervisor:waitfor(i)
+            count = count + 1
+            supervisor:signal(i + 1)
+          end
+        end)
+      end
+      for round = 1, 3 do
+        assert.is_true(supervisor:signal(1))
+        assert.equal(round * links, count)
+      end
+      supervisor:done()
+    end)
+  end)
+
+  it("gives way after some turns, so that the others go on", function()
+    helper.run(function()
+      local supervisor = coev.supervisor.new()
+      supervisor:introduce("handler", function()
+        while true do
+          supervisor:waitfor("event")
+        end
+      end)
+      local others = 0
+      local other = coev.spawn(function()
+        while true do
+          others = others + 1
+          coev.yield()
+        end
+      end)
+      for _ = 1, 1000 do
+        supervisor:signal("event")
+      end
+      assert.is_true(others >= 10, others)
+      other:cancel()
+      other:join()
+      supervisor:done()
+    end)
+  end)
+
+  it("does not reach who has stopped waiting meanwhile, nor again who has begun to", function()
+    helper.run(function()
+      local supervisor = coev.supervisor.new()
+      local seen, second = {}, nil
+      supervisor:introduce("first", function()
+        supervisor:waitfor("event")
+        second:cancel()
+        seen[#seen + 1] = "first"
+        supervisor:waitfor("event")
+        seen[#seen + 1] = "first again"
+      end)
+      second = supervisor:introduce("second", function()
+        pcall(function()
+          supervisor:waitfor("event")
+          seen[#seen + 1] = "second"
+        end)
+      end)
+      supervisor:introduce("third", function()
+        supervisor:waitfor("event")
+        seen[#seen + 1] = "third"
+      end)
+      assert.is_true(supervisor:signal("event"))
+      assert.same({ "first", "third" }, seen)
+      assert.is_false(supervisor:signal("event"))
+      assert.same({ "first", "third", "first again" }, seen)
+    end)
+  end)
+
+  it("keeps apart what tasks and who signals have: current task, deadlines, locals", function()
+    helper.run(function()
+      local supervisor = coev.supervisor.new()
+      local inner
+      local task = supervisor:introduce("handler", function()
+        coev.locals().name = "handler"
+        supervisor:waitfor("event")
+        inner = { coev.current(), coev.locals().name }
+        coev.sleep(0.002)
+      end)
+      coev.locals().name = "main"
+      local signaller = coev.current()
+      assert.equal("done", coev.timeout(5, function()
+        supervisor:signal("event")
+        assert.equal(signaller, coev.current())
+        return "done"
+      end))
+      assert.same({ task, "handler" }, inner)
+      assert.equal("main", coev.locals().name)
+      assert.is_true(task:join())
+    end)
+  end)
+
+  it("forgets events for which nobody waits any more", function()
+    helper.run(function()
+      local supervisor = coev.supervisor.new()
+      for i = 1, 1000 do
+        supervisor:waitfor("event " .. i, 0)
+      end
+      local left = 0
+      for _ in pairs(supervisor[1]) do
+        left = left + 1
+      end
+      assert.is_true(left <= 65, left)
+    end)
+  end)
+
   it("reports an event that nobody waits for", function()
     helper.run(function()
       local supervisor, lines = new_logged()
