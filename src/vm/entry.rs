@@ -255,6 +255,7 @@ where
                 }
                 Step::Run(task) => {
                     spawn(l, host, task);
+                    ffi::lua_replace(l, 1); // handle, and what it was made of
                     step = guarded(l, host, || host.run_until(&stack(), task.id));
                 }
                 Step::Convert(slot) => {
@@ -308,7 +309,7 @@ fn guarded<H: Host>(
     })
 }
 
-/// Makes a task of the function and the arguments on the stack; leaves its handle. `[-n, +1, m]`
+/// Makes a task of the function and the arguments on the stack; leaves its handle on top. `[-?, +?, m]`
 ///
 /// # Safety
 /// As `registry::spawn`.

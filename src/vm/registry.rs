@@ -53,8 +53,8 @@ impl Slot {
     }
 }
 
-/// Makes a coroutine of the function and the arguments on the stack, anchors it and its new handle, and leaves only
-/// the handle. Answers the coroutine and how many values its first resume takes. `[-n, +1, m]`
+/// Makes a coroutine of the function and the arguments on the stack, anchors it and its new handle, and leaves the
+/// handle on top. Answers the coroutine and how many values its first resume takes. `[-?, +?, m]`
 ///
 /// # Safety
 /// `l` is the running state, outside `catch_unwind`; the function is at index 1, and nothing lies below it.
@@ -72,22 +72,26 @@ pub(super) unsafe fn spawn(
             ffi::lua_insert(l, 1); // call f a…
         }
         let arguments = ffi::lua_gettop(l);
-        let co = ffi::lua_newthread(l); // f a… co
-        if ffi::lua_checkstack(co, arguments) == 0 {
-            ffi::lua_pushstring(l, c"too many arguments for a task".as_ptr());
-            super::entry::raise_top(l);
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // f a… as
+        let co = ffi::lua_newthread(l); // f a… as co
+        if arguments == 1 {
+            // As most: a new coroutine has room for it.
+            ffi::lua_pushvalue(l, 1); // f as co f
+        } else {
+            if ffi::lua_checkstack(co, arguments) == 0 {
+                ffi::lua_pushstring(l, c"too many arguments for a task".as_ptr());
+                super::entry::raise_top(l);
+            }
+            ffi::lua_insert(l, 1);
+            ffi::lua_insert(l, 1); // as co f a…
         }
-        ffi::lua_insert(l, 1); // co f a…
-        ffi::lua_xmove(l, co, arguments); // co
-        push_handle(l, library, task.id); // co h
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // co h hs
-        ffi::lua_pushvalue(l, -2); // co h hs h
-        ffi::lua_rawseti(l, -2, task.slot.key()); // co h hs
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // co h hs as
-        ffi::lua_pushvalue(l, 1); // co h hs as co
-        ffi::lua_rawseti(l, -2, task.slot.key()); // co h hs as
-        ffi::lua_settop(l, 2); // co h
-        ffi::lua_remove(l, 1); // h
+        ffi::lua_xmove(l, co, arguments); // … as co
+        ffi::lua_rawseti(l, -2, task.slot.key()); // … as
+        push_handle(l, library, task.id); // … as h
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // … as h hs
+        ffi::lua_pushvalue(l, -2); // … as h hs h
+        ffi::lua_rawseti(l, -2, task.slot.key()); // … as h hs
+        ffi::lua_settop(l, -2); // … as h
         (Coroutine::new(co), arguments - 1)
     }
 }
