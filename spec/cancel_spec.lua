@@ -361,26 +361,51 @@ describe("cancel", function()
     end)
   end)
 
-  it("closes the variables that are to be closed", function()
-    local load_text = loadstring or load
-    local chunk = load_text([[
-      local coev, steps = ...
-      local guard <close> = setmetatable({}, { __close = function(_, err)
-        steps[#steps + 1] = coev.is_cancelled(err)
-        coev.shield(coev.sleep, 0.001)
-        steps[#steps + 1] = "closed"
-      end })
-      coev.sleep(60)
-    ]])
-    if not chunk then
-      return -- before Lua 5.4
+  -- Holds a variable that is to be closed, and waits when it is; then does `what`. nil before Lua 5.4.
+  local closing = (loadstring or load)([[
+    local coev, steps, what = ...
+    local task = coev.current()
+    local guard <close> = setmetatable({}, { __close = function(_, err)
+      steps[#steps + 1] = coev.is_cancelled(err) or err
+      coev.shield(coev.sleep, 0.001)
+      steps[#steps + 1] = coev.current() == task and "closed" or "closed elsewhere"
+    end })
+    what()
+  ]])
+
+  it("closes the variables that are to be closed, in the task, before anybody learns of its end", function()
+    if not closing then
+      return
     end
     helper.run(function()
       local steps = {}
-      local task = parked(chunk, coev, steps)
+      local task = parked(closing, coev, steps, coev.suspend)
       task:cancel()
       assert_cancelled(task)
       assert.same({ true, "closed" }, steps)
+    end)
+  end)
+
+  it("closes such variables no less when the task fails, and their errors take the place of its own", function()
+    if not closing then
+      return
+    end
+    helper.run(function()
+      local steps = {}
+      local task = coev.spawn(closing, coev, steps, function()
+        error("broken", 0)
+      end)
+      local results = { task:join() }
+      assert.same({ false, "broken" }, { results[1], results[2] })
+      assert.same({ "broken", "closed" }, steps)
+
+      task = coev.spawn((loadstring or load)([[
+        local guard <close> = setmetatable({}, { __close = function() error("closed badly", 0) end })
+        error("broken", 0)
+      ]]))
+      results = { task:join() }
+      assert.same({ false, "closed badly" }, { results[1], results[2] })
+      assert.equal("failed", task:status())
     end)
   end)
 

@@ -2,7 +2,6 @@ local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
 local pack = require "spec.support.pack"
-local support = require "spec.support.tasks"
 
 -- A supervisor whose log is kept: a list of texts.
 local function new_logged(options)

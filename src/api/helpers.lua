@@ -2,6 +2,8 @@
 -- that waiting calls are resumed with and that nested coroutines yield. Answers what `Library` keeps.
 local natives, ALARM, PASS = ...
 local tostring, type, pcall, error, setmetatable, stderr = tostring, type, pcall, error, setmetatable, io and io.stderr
+local close = coroutine["close"] -- 5.4 and later
+local NONE = {}
 
 natives.PASS = PASS
 
@@ -107,10 +109,21 @@ end
 -- Does nothing: a hook that is pending gets its chance.
 local function idle() end
 
--- Calls what a task has deferred, last in, first out, when its function has ended; answers how the task ends.
-local function epilogue(slot, ok, ...)
-  local defers = natives.belongings[slot].defers
-  local failed, problem, traceback
+-- Closes the variables that the coroutine of a failed task has left; answers the error with which it ends then: one of
+-- theirs takes the place of its own.
+local function close_variables(co, _, ...)
+  local _, err = close(co)
+  return err, ...
+end
+
+-- Calls what a task has deferred, last in, first out, when its function has ended, or its coroutine has `failed`;
+-- answers how the task ends.
+local epilogue
+function epilogue(slot, ok, failed, ...)
+  if failed then return epilogue(slot, ok, nil, close_variables(failed, ...)) end
+  local belongings = natives.belongings[slot]
+  local defers = belongings and belongings.defers or NONE
+  local problem, traceback
   while #defers > 0 do
     local f = defers[#defers]
     defers[#defers] = nil

@@ -3,7 +3,9 @@
 use super::core::Body;
 use super::{Operation, Phase, Runtime, TaskId};
 use crate::error::Fault;
-use crate::vm::{Attend, Coroutine, Ended, ErrorAt, Resumed, Stack, State};
+use crate::vm::{
+    Attend, CLOSES_VARIABLES, Coroutine, Ended, ErrorAt, Leave, Resumed, Stack, State,
+};
 
 impl Runtime {
     /// The coroutine of a task has returned or failed.
@@ -41,7 +43,12 @@ impl Runtime {
             Some(count) if in_epilogue => {
                 return self.fail(state, task, co, ErrorAt::Values(count));
             }
-            _ if has_defers && self.begin_epilogue(state, task, co, returned, ErrorAt::Top) => {}
+            // Defers, and variables that are to be closed, are called where the task can wait.
+            _ if (has_defers || (CLOSES_VARIABLES && returned.is_none()))
+                && self.begin_epilogue(state, task, co, returned, ErrorAt::Top) =>
+            {
+                return self.run_epilogue(state, task);
+            }
             Some(count) => self.finish(state, task, co, count),
             None => return self.fail(state, task, co, ErrorAt::Top),
         }
@@ -105,7 +112,28 @@ impl Runtime {
         }
     }
 
-    /// Gives a task a new coroutine, which calls what it has deferred; answers whether that could be done.
+    /// Runs the turn of a task that has just come to its end.
+    fn run_epilogue(&self, state: State, task: TaskId) -> Result<(), Fault> {
+        let mut core = self.core.borrow_mut();
+        core.switches += 1;
+        let record = core.record(task);
+        record.phase = Phase::Running;
+        let count = std::mem::take(&mut record.body.kept);
+        let co = record.body.co;
+        drop(core);
+        self.scoped.set(self.is_scoped(Some(task)));
+        let resumed = self.switch_to(state, task, co, count);
+        let task = self.current.take().unwrap_or(task);
+        if let Resumed::Yielded(values) = resumed {
+            let leave = self.leave.replace(Leave::Plainly);
+            self.core.borrow_mut().yielded(task, co, values, leave);
+            return Ok(());
+        }
+        self.end(state, task, co, resumed)
+    }
+
+    /// Gives a task a new coroutine, which calls what it has deferred; answers whether that could be done. The task is
+    /// ready then, but in no queue.
     pub(super) fn begin_epilogue(
         &self,
         state: State,
@@ -129,7 +157,6 @@ impl Runtime {
         let rarities = record.rarities.get_or_insert_default();
         rarities.has_defers = false;
         rarities.in_epilogue = true;
-        core.queue.push(task);
         true
     }
 

@@ -143,7 +143,9 @@ impl Runtime {
                 // Whoever joins it is garbage, too: else the handle would have been reachable.
                 state.release(&self.library, name);
                 self.core.borrow_mut().tasks.remove(task);
-            } else if !defers || !self.begin_epilogue(state, task, co, None, ErrorAt::Dropped) {
+            } else if defers && self.begin_epilogue(state, task, co, None, ErrorAt::Dropped) {
+                self.core.borrow_mut().queue.push(task);
+            } else {
                 self.fail(state, task, co, ErrorAt::Dropped)?;
             }
         }

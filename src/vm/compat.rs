@@ -80,6 +80,9 @@ pub(super) const NEEDS_LUA_BASE: bool = cfg!(feature = "lua51");
 /// second chance to do so itself.
 pub(super) const NEEDS_GUARD: bool = cfg!(any(feature = "lua51", feature = "luajit"));
 
+/// May a failed coroutine have left variables that are to be closed?
+pub(crate) const CLOSES_VARIABLES: bool = cfg!(any(feature = "lua54", feature = "lua55"));
+
 /// A continuation as 5.3 and later call it.
 pub(super) type Continuation = unsafe extern "C-unwind" fn(*mut lua_State, c_int, isize) -> c_int;
 

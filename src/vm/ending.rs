@@ -160,9 +160,6 @@ impl State {
                     c_int::try_from(count).unwrap_or(0),
                 )
             });
-            if begun.is_some() && returned.is_none() && matches!(error, ErrorAt::Top) {
-                compat::close_coroutine(co.raw(), self.raw());
-            }
             ffi::lua_settop(self.raw(), top);
             begun
         }
@@ -335,12 +332,17 @@ pub(super) unsafe extern "C-unwind" fn begin_epilogue(l: *mut lua_State) -> c_in
         compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.epilogue as _); // e co f
         ffi::lua_pushinteger(l, ending.task.slot.key() as _); // e co f slot
         ffi::lua_pushboolean(l, c_int::from(ending.count >= 0)); // e co f slot ok
+        if compat::CLOSES_VARIABLES && ending.count < 0 && matches!(ending.error, ErrorAt::Top) {
+            push_thread(l, ending.co);
+        } else {
+            ffi::lua_pushnil(l);
+        } // e co f slot ok failed
         if ending.count >= 0 {
             take_values(l, ending.co, ending.count);
         } else {
             push_error(l, ending);
         }
-        let count = ffi::lua_gettop(l) - 2; // e co f slot ok …
+        let count = ffi::lua_gettop(l) - 2; // e co f slot ok failed …
         if ffi::lua_checkstack(co, count + 8) == 0 {
             ffi::lua_pushstring(l, c"not enough memory".as_ptr());
             entry::raise_top(l);
@@ -350,6 +352,22 @@ pub(super) unsafe extern "C-unwind" fn begin_epilogue(l: *mut lua_State) -> c_in
         ffi::lua_pushinteger(l, (count - 1) as _); // e co n
     }
     2
+}
+
+/// Pushes the coroutine itself. `[-0, +1, e]`
+///
+/// # Safety
+/// `l` runs a protected call with a free slot; `co` does not run.
+unsafe fn push_thread(l: *mut lua_State, co: *mut lua_State) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if ffi::lua_checkstack(co, 1) == 0 {
+            ffi::lua_pushstring(l, c"not enough memory".as_ptr());
+            entry::raise_top(l);
+        }
+        ffi::lua_pushthread(co);
+        ffi::lua_xmove(co, l, 1);
+    }
 }
 
 /// Moves the top `count` values of a coroutine here. `[-0, +count, e]`

@@ -24,7 +24,7 @@ mod stack;
 mod state;
 
 pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
-pub(crate) use compat::NESTED_WAITS;
+pub(crate) use compat::{CLOSES_VARIABLES, NESTED_WAITS};
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
 pub(crate) use entry::{Host, leaving as entry_leaving, listing as entry_listing, of as entry_of};
