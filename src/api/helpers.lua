@@ -2,7 +2,7 @@
 -- that waiting calls are resumed with and that nested coroutines yield. Answers what `Library` keeps.
 local natives, ALARM, PASS = ...
 local tostring, type, pcall, error, setmetatable, stderr = tostring, type, pcall, error, setmetatable, io and io.stderr
-local close = coroutine["close"] -- 5.4 and later
+local close = rawget(coroutine, "close") -- 5.4 and later
 local NONE = {}
 
 natives.PASS = PASS
