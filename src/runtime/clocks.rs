@@ -56,7 +56,7 @@ impl Clocks {
     }
 
     /// When the first one is due.
-    pub(super) fn next(&self) -> Option<Moment> {
+    pub(super) fn next(&mut self) -> Option<Moment> {
         self.due.next()
     }
 
@@ -121,7 +121,7 @@ impl Runtime {
 
     /// Nanoseconds until the loop has something to do by itself; `None` when only the outside can give it some.
     pub(crate) fn due(&self) -> Option<u64> {
-        let core = self.core.borrow();
+        let mut core = self.core.borrow_mut();
         let ready = !core.queue.is_empty() || self.raising.get() > 0;
         if ready {
             return Some(0);
