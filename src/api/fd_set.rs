@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 /// The class of sets: behind those of sockets.
 #[expect(clippy::cast_possible_truncation, reason = "there are few classes")]
-const CLASS: Class = Class(socket::CLASSES.len() as u8);
+pub(super) const CLASS: Class = Class(socket::CLASSES.len() as u8);
 
 /// The classes.
 pub(super) const CLASSES: &[ClassDef] = &[ClassDef {

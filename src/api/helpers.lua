@@ -148,6 +148,11 @@ local function hand_over(slot, task)
   natives.hand_over(slot, task)
 end
 
+-- The run of a timer has ended with its task.
+local function run_ended(number, failed, err, traceback)
+  return natives.run_ended(number, failed, err, traceback)
+end
+
 -- Tells the objects of coev.mutex and its friends of the end of a task (`what` is 0; 1: it is only dropped), or asks
 -- them what it waits for (2).
 local function attend(slot, what)
@@ -155,4 +160,4 @@ local function attend(slot, what)
 end
 
 return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
-  hand_over, Cancelled
+  hand_over, run_ended, Cancelled

@@ -6,6 +6,7 @@ mod scheduler;
 mod socket;
 mod sync;
 mod task;
+mod timer;
 
 use crate::runtime::Runtime;
 use crate::vm::{Library, Module, Parts, Source};
@@ -48,10 +49,10 @@ pub(crate) use {describe, function, method};
 pub(crate) static PARTS: Parts = Parts {
     functions: scheduler::FUNCTIONS,
     task: task::CLASS,
-    classes: &[socket::CLASSES, fd_set::CLASSES],
+    classes: &[socket::CLASSES, fd_set::CLASSES, timer::CLASSES],
     modules: &[
         socket::MODULE,
-        TIMER,
+        timer::MODULE,
         POLL,
         SUPERVISOR,
         sync::MUTEX,
@@ -90,17 +91,6 @@ const SUPERVISOR: Module = Module {
     source: Source {
         name: c"=coev.supervisor",
         text: include_str!("supervisor.lua"),
-    },
-};
-
-/// `coev.timer`, which is Lua over the loop's timers.
-const TIMER: Module = Module {
-    name: c"timer",
-    loaded_as: c"coev.timer",
-    functions: &[],
-    source: Source {
-        name: c"=coev.timer",
-        text: include_str!("timer.lua"),
     },
 };
 

@@ -3,7 +3,7 @@
 use super::core::Body;
 use super::{Operation, Phase, Runtime, TaskId};
 use crate::error::Fault;
-use crate::vm::{Attend, Coroutine, Ended, ErrorAt, Resumed, Stack, State};
+use crate::vm::{Attend, Coroutine, Ended, ErrorAt, Resumed, State};
 
 impl Runtime {
     /// The coroutine of a task has returned or failed.
@@ -46,24 +46,6 @@ impl Runtime {
             None => return self.fail(state, task, co, ErrorAt::Top),
         }
         Ok(())
-    }
-
-    /// The running task ends here with no result, and its coroutine goes on as a new task; answers whether that can be:
-    /// nothing may be left to do for the one that ends.
-    pub(crate) fn turn_over(&self, stack: &Stack) -> bool {
-        let state = stack.state();
-        let Some(task) = self.parkable(state) else {
-            return false;
-        };
-        let mut core = self.core.borrow_mut();
-        if core.record(task).rarities.is_some() || !state.is(self.coroutine.get()) {
-            return false;
-        }
-        let next = core.tasks.renew(task);
-        drop(core);
-        state.leave_handle(&self.library, Runtime::name_of(task));
-        self.current.set(Some(next));
-        true
     }
 
     /// Has the task come to its end, and calls what it has deferred?
@@ -202,6 +184,7 @@ impl Runtime {
         self.hand_over(state, task);
         state.finish(&self.library, co, Runtime::name_of(task), count, true);
         self.core.borrow_mut().remove(task);
+        self.end_run(state, task, false);
     }
 
     /// A task has failed or been cancelled.
@@ -223,12 +206,13 @@ impl Runtime {
         let ended = state.fail(&self.library, co, Runtime::name_of(task), error, cancelled);
         // Its variables have been closed by now, and have given back what they guarded.
         self.attend(state, task, Attend::Ended);
+        let told = self.end_run(state, task, true);
 
         let interrupted = state.is_interruption();
         let is_main = self.main.get() == Some(task);
         if interrupted {
             state.merge_failure(&self.library);
-        } else if is_main || adopted || ended == Ended::Cancelled {
+        } else if is_main || adopted || told || ended == Ended::Cancelled {
             state.forget_failure();
         } else if state.report(&self.library) {
             self.raising.set(self.raising.get() + 1);

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "this floor is one of the two where it lives")]
 
 mod brief;
+mod clock;
 mod compat;
 mod coroutine;
 mod ending;
@@ -23,6 +24,10 @@ mod stack;
 mod state;
 
 pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
+pub(crate) use clock::{
+    Clockwork, Halted, halting as entry_halting, is_span, running as entry_running,
+    starting as entry_starting,
+};
 pub(crate) use compat::NESTED_WAITS;
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
