@@ -11,6 +11,7 @@ use crate::vm::{
 pub(super) const FUNCTIONS: &[Function] = &[
     fd_set::CLOSINGS,
     fd_set::FDS,
+    fd_set::GATHER,
     fd_set::IS_OPEN,
     timer::ARM,
     timer::CLOCK_HERE,

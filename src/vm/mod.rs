@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "this floor is one of the two where it lives")]
 
+mod batch;
 mod brief;
 mod clock;
 mod compat;
@@ -23,6 +24,7 @@ mod registry;
 mod stack;
 mod state;
 
+pub(crate) use batch::{Readies, gathering as entry_gathering};
 pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
 pub(crate) use clock::{
     Clockwork, Halted, halting as entry_halting, is_span, running as entry_running,
