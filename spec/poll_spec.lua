@@ -1087,6 +1087,84 @@ describe("polls with bad input", function()
   end)
 end)
 
+describe("an argument that is none", function()
+  -- An object that is no descriptor any more when it is asked again.
+  local function fickle(...)
+    local fds = { ... }
+    return {
+      pollfd = function()
+        return table.remove(fds, 1)
+      end,
+    }
+  end
+
+  it("is told by the name of the function, at the place of its call", function()
+    with_poll(function(poll)
+      local bad = { fickle(1.5), fickle(0 / 0), fickle(math.huge), fickle(-1), fickle("1"), fickle() }
+      for _, what in ipairs(bad) do
+        for name, call in pairs({
+          add = function() poll:add(what) end,
+          wait = function() coev.wait(what) end,
+        }) do
+          local ok, err = pcall(call)
+          assert.is_false(ok)
+          local place, said = tostring(err):match("^(.-):%d+: (.*)$")
+          assert.truthy(place and place:find("poll_spec", 1, true), err)
+          assert.truthy(said:find("bad argument #1 to '" .. name .. "' (", 1, true), err)
+        end
+      end
+      local ok, err = pcall(coev.wait, fickle(1, 9999))
+      assert.is_false(ok)
+      assert.truthy(tostring(err):find("bad argument #1 to 'wait' (descriptor 9999", 1, true), err)
+      assert.equal("w", coev.wait(fickle(1, 1, 1, 1), "w", 1))
+    end)
+  end)
+end)
+
+describe("an event", function()
+  it("stays what it was, whatever is reported later", function()
+    with_pair(function(poll, near)
+      poll:add(near, "w", "tag")
+      local first = poll:wait(1)
+      poll:modify(near, "r")
+      assert.same({ nil, "timeout" }, { poll:wait(0) })
+      poll:remove(near)
+      poll:add(near, "rw", "other")
+      local second = poll:wait(1)
+      assert.same({ { near, "w", "tag" } }, first)
+      assert.same({ { near, "w", "other" } }, second)
+    end)
+  end)
+
+  it("comes for each of thousands, once a wait", function()
+    with_poll(function(poll)
+      local count = 3000
+      local timers, sockets = 0, {}
+      local listener, address, port = peer.listen()
+      for i = 1, 10 do
+        sockets[i] = assert(socket.connect(address, port))
+        poll:add(sockets[i], "w", i)
+      end
+      for i = 1, count do
+        poll:add(coev.after(0, nothing), "r", -i)
+      end
+      coev.sleep(0.005)
+      local seen = {}
+      for _, event in ipairs(poll:wait(1)) do
+        assert.is_nil(seen[event[3]])
+        seen[event[3]] = true
+        timers = timers + (event[3] < 0 and 1 or 0)
+      end
+      assert.equal(count, timers)
+      for i = 1, 10 do
+        assert.is_true(seen[i])
+        sockets[i]:close()
+      end
+      listener:close()
+    end)
+  end)
+end)
+
 describe("coev.wait", function()
   it("waits for one thing, of any kind", function()
     with_pair(function(poll, near, far)

@@ -9,6 +9,7 @@ local error, getmetatable, ipairs, next, pairs, select, setmetatable, tostring, 
   error, getmetatable, ipairs, next, pairs, select, setmetatable, tostring, type
 local floor, min = math.floor, math.min
 local remove = table.remove
+local getinfo = debug.getinfo
 local now, gather = coev.now, natives.gather
 
 -- The readiness of what is none of the system's descriptors, or nothing.
@@ -32,8 +33,14 @@ local at_once = 0
 local Poll = {}
 local class = { __index = Poll, __name = "coev.poll" }
 
+-- Raises at the place outside of coev from which it was called.
 local function bad_argument(position, name, problem)
-  error(("bad argument #%d to '%s' (%s)"):format(position, name, problem), 4)
+  local level, info = 2, getinfo(2, "S")
+  while info and info.short_src:find("^coev") do
+    level = level + 1
+    info = getinfo(level, "S")
+  end
+  error(("bad argument #%d to '%s' (%s)"):format(position, name, problem), info and level or 1)
 end
 
 local function check_events(events, position, name)
@@ -69,14 +76,12 @@ end
 
 -- The descriptor of `what`, or nothing where it has none.
 local function descriptor(what)
-  if type(what) == "number" then
-    return floor(what) == what and what >= 0 and what or nil
+  local fd = what
+  if type(what) ~= "number" then
+    local get = method(what, "getfd") or method(what, "pollfd")
+    fd = get and get(what)
   end
-  local get = method(what, "getfd") or method(what, "pollfd")
-  if get then
-    local fd = get(what)
-    return type(fd) == "number" and fd >= 0 and fd or nil
-  end
+  return type(fd) == "number" and fd >= 0 and fd < 2 ^ 31 and floor(fd) == fd and fd or nil
 end
 
 -- Something may have become ready: whoever waits looks again.
@@ -126,8 +131,8 @@ end
 
 local drop
 
--- Lets the system watch the descriptor of an entry; raises for what is none.
-local function add_descriptor(self, entry, name)
+-- Lets the system watch the descriptor of an entry; answers what is wrong with it, if anything.
+local function add_descriptor(self, entry)
   local wanted = EVENTS[entry.events]
   local before = self.by_fd[entry.fd]
   if before and not is_alive(before) then
@@ -151,7 +156,7 @@ local function add_descriptor(self, entry, name)
     self.regular[entry] = true
     self.asked = self.asked + 1
   else
-    bad_argument(1, name, ("descriptor %d: %s"):format(entry.fd, err))
+    return ("descriptor %d: %s"):format(entry.fd, err)
   end
 end
 
@@ -166,21 +171,14 @@ local function contains(self, other)
   return false
 end
 
-function Poll.add(self, what, events, tag)
-  check_self(self, "add")
-  if events == nil then
-    events = "r"
-  end
-  if self.closed then
-    error("add: the poll is closed", 2)
-  end
-  check_events(events, 2, "add")
+-- Adds a thing; answers why it cannot be added, if it cannot.
+local function insert(self, what, events, tag)
   if what == nil then
-    bad_argument(1, "add", "something to wait for expected, got no value")
+    return "something to wait for expected, got no value"
   elseif self.entries[what] then
-    bad_argument(1, "add", tostring(what) .. " is in the poll already")
+    return tostring(what) .. " is in the poll already"
   elseif what == self or getmetatable(what) == class and contains(what, self) then
-    bad_argument(1, "add", "a poll cannot wait for itself")
+    return "a poll cannot wait for itself"
   end
   -- The runtime knows the thing and its tag by their places.
   local entry = { what, tag, what = what, events = events, tag = tag }
@@ -202,15 +200,31 @@ function Poll.add(self, what, events, tag)
     end
   else
     entry.fd = descriptor(what)
-    if not entry.fd then
-      bad_argument(1, "add", "descriptor or object that one can wait for expected, got " .. tostring(what))
+    local problem = not entry.fd and "descriptor or object that one can wait for expected, got " .. tostring(what)
+      or add_descriptor(self, entry)
+    if problem then
+      return problem
     end
-    add_descriptor(self, entry, "add")
   end
   self.entries[what] = entry
   self.count = self.count + 1
   if self.waiter then
     notify(self)
+  end
+end
+
+function Poll.add(self, what, events, tag)
+  check_self(self, "add")
+  if events == nil then
+    events = "r"
+  end
+  if self.closed then
+    error("add: the poll is closed", 2)
+  end
+  check_events(events, 2, "add")
+  local problem = insert(self, what, events, tag)
+  if problem then
+    bad_argument(1, "add", problem)
   end
   return self
 end
@@ -497,24 +511,25 @@ function coev.wait(what, events, timeout)
   if events ~= nil then
     check_events(events, 2, "wait")
   end
+  if not readiness_of(what) then
+    local fd = descriptor(what)
+    if not fd and type(what) == "userdata" and method(what, "getfd") then
+      return nil, "closed"
+    elseif not fd then
+      bad_argument(1, "wait", "descriptor or object that one can wait for expected, got " .. tostring(what))
+    elseif not natives.is_open(fd) then
+      return nil, "closed"
+    end
+  end
   local self, err = poll.new()
   if not self then
     return nil, err
   end
-  if not readiness_of(what) then
-    local fd = descriptor(what)
-    if not fd and type(what) == "userdata" and method(what, "getfd") then
-      self:close()
-      return nil, "closed"
-    elseif not fd then
-      self:close()
-      bad_argument(1, "wait", "descriptor or object that one can wait for expected, got " .. tostring(what))
-    elseif not natives.is_open(fd) then
-      self:close()
-      return nil, "closed"
-    end
+  local problem = insert(self, what, events or "r")
+  if problem then
+    self:close()
+    bad_argument(1, "wait", problem)
   end
-  self:add(what, events)
   return closing(self, natives.pcall(wait, self, timeout))
 end
 
