@@ -370,17 +370,18 @@ impl Runtime {
     fn leave_run(&self, state: State, task: TaskId, run: Run) -> bool {
         let parkable = self.parkable(state) == Some(task) && state.is(self.coroutine.get());
         let mut core = self.core.borrow_mut();
-        let observed = core
-            .clocks
-            .get(run.number)
-            .is_some_and(|clock| clock.observed);
         let record = core.record(task);
-        if observed || !parkable || record.rarities.is_some() {
+        if !parkable || record.rarities.is_some() {
             record.rarities.get_or_insert_default();
             return false;
         }
+        let clock = core.clocks.get(run.number);
+        let observed = clock.is_some_and(|clock| clock.observed);
         core.clocks.runs[task.index() as usize] = None;
         drop(core);
+        if observed {
+            state.run_ended(&self.library, run.number, false);
+        }
         self.conclude(state, run);
         true
     }
