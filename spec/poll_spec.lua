@@ -192,20 +192,20 @@ describe("what a poll waits for", function()
   it("is a timer, which is ready once after each run", function()
     with_poll(function(poll)
       local runs = 0
-      local timer = coev.timer.new(0.001, function()
+      local timer = coev.timer.new(3600, function()
         runs = runs + 1
         coev.sleep(0.0005)
       end)
       poll:add(timer, "r", "tick")
       has(poll)
-      timer:start()
       for i = 1, 3 do
+        timer:start(0)
         soon(poll, timer, "r", "tick")
         assert.equal(i, runs)
+        has(poll)
       end
       timer:stop()
-      timer:join()
-      poll:wait(0)
+      assert.is_true(timer:join())
       has(poll)
     end)
   end)
@@ -1118,6 +1118,91 @@ describe("an argument that is none", function()
       assert.truthy(tostring(err):find("bad argument #1 to 'wait' (descriptor 9999", 1, true), err)
       assert.equal("w", coev.wait(fickle(1, 1, 1, 1), "w", 1))
     end)
+  end)
+end)
+
+describe("a task in a poll", function()
+  it("is watched by no other task", function()
+    with_poll(function(poll)
+      local before = #coev.tasks()
+      local task = support.parked(coev.suspend)
+      poll:add(task, "r", "tag")
+      local waiter = support.parked(poll.wait, poll, 5)
+      assert.equal(before + 2, #coev.tasks())
+      task:resume()
+      assert.same({ true, { { task, "r", "tag" } } }, { waiter:join() })
+      assert.equal(before, #coev.tasks())
+    end)
+  end)
+
+  it("that fails is reported nowhere else, but after it has been removed it is", function()
+    local seen = support.unseen_errors(function()
+      with_poll(function(poll)
+        for round = 1, 2 do
+          local task = support.parked(function()
+            coev.suspend()
+            error("broken " .. round, 0)
+          end)
+          poll:add(task)
+          if round == 2 then
+            poll:remove(task)
+          end
+          task:resume()
+          if round == 1 then
+            assert.equal(task, poll:wait(5)[1][1])
+            poll:remove(task)
+          else
+            coev.yield()
+            coev.yield()
+          end
+          assert.equal("failed", task:status())
+        end
+      end)
+    end)
+    assert.same({ "broken 2" }, seen)
+  end)
+
+  it("is ready when it has ended, with what it has deferred, or has been cancelled", function()
+    with_poll(function(poll)
+      local order = {}
+      local task = coev.spawn(function()
+        coev.defer(function()
+          coev.sleep(0.001)
+          order[#order + 1] = "deferred"
+        end)
+      end)
+      poll:add(task)
+      assert.equal(task, poll:wait(5)[1][1])
+      assert.same({ "deferred" }, order)
+      poll:remove(task)
+      task = coev.spawn(nothing)
+      poll:add(task)
+      task:cancel()
+      assert.equal(task, poll:wait(5)[1][1])
+      local ended = coev.spawn(nothing)
+      ended:join()
+      poll:remove(task)
+      poll:add(ended)
+      assert.equal(ended, poll:wait(0)[1][1])
+    end)
+  end)
+
+  it("may be garbage with the poll", function()
+    local result = child.run([[
+      local coev = require "coev"
+      local stranded = setmetatable({}, { __mode = "v" })
+      local function strand()
+        stranded.poll = assert(coev.poll.new())
+        stranded.poll:add(coev.spawn(coev.suspend))
+      end
+      strand()
+      for _ = 1, 10 do
+        coev.step(0)
+        collectgarbage()
+      end
+      print(stranded.poll, #coev.tasks())
+    ]])
+    assert.equal("nil\t0\n", result.stdout, result.stderr)
   end)
 end)
 

@@ -154,7 +154,7 @@ local function run_ended(number, failed, err, traceback)
 end
 
 -- Tells the objects of coev.mutex and its friends of the end of a task (`what` is 0; 1: it is only dropped), or asks
--- them what it waits for (2).
+-- them what it waits for (2). Answers a text: that, or whether somebody learns of the task's failure.
 local function attend(slot, what)
   if natives.attend then return natives.attend(slot, what) end
 end

@@ -210,9 +210,12 @@ fn statistic(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     answer(runtime.statistic(stack.text(FIRST)?))
 }
 
-/// `enrol()`: the running task holds or waits for a mutex or one of its friends: Lua hears of its end.
-fn enrol(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    runtime.enrol();
+/// `enrol([task])`: the running task holds or waits for a mutex or one of its friends, or somebody watches that one: Lua
+/// hears of its end.
+fn enrol(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    if let Some(task) = task_or_current(runtime, stack, FIRST)? {
+        runtime.enrol(task);
+    }
     answer(())
 }
 

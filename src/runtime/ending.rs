@@ -156,12 +156,10 @@ impl Runtime {
         }
     }
 
-    /// Notes that the running task holds or waits for a mutex or one of its friends.
-    pub(crate) fn enrol(&self) {
-        if let Some(task) = self.current.get() {
-            let mut core = self.core.borrow_mut();
-            let rarities = core.record(task).rarities.get_or_insert_default();
-            rarities.synchronises = true;
+    /// Notes that a task holds or waits for a mutex or one of its friends, or that somebody watches it.
+    pub(crate) fn enrol(&self, task: TaskId) {
+        if let Some(record) = self.core.borrow_mut().tasks.get(task) {
+            record.rarities.get_or_insert_default().synchronises = true;
         }
     }
 
@@ -205,8 +203,8 @@ impl Runtime {
         self.hand_over(state, task);
         let ended = state.fail(&self.library, co, Runtime::name_of(task), error, cancelled);
         // Its variables have been closed by now, and have given back what they guarded.
-        self.attend(state, task, Attend::Ended);
-        let told = self.end_run(state, task, true);
+        let watched = self.attend(state, task, Attend::Ended).is_some();
+        let told = self.end_run(state, task, true) || watched;
 
         let interrupted = state.is_interruption();
         let is_main = self.main.get() == Some(task);
