@@ -1,9 +1,9 @@
 -- Timers: functions that run in a task of their own after a while, or again and again. Called with the module's table,
 -- coev's and the natives.
 --
--- A timer is a table; when it is due, and how it stands, the loop keeps under its number. `coev.after`, `coev.every`, the
--- inner half of `stop` and what ends one run and begins the next are functions of the runtime. No task waits for a timer.
--- It is armed again when its run has ended: so runs never overlap. The runs that are due at the same time are tasks one
+-- A timer is a table; when it is due, and how it stands, the loop keeps under its number. `coev.after`, `coev.every`,
+-- the inner half of `stop` and what ends one run and begins the next are functions of the runtime. No task waits for a
+-- timer. It is armed again when its run has ended: so runs never overlap. The runs that are due at the same time are tasks one
 -- after the other in the same coroutine, as long as none of them waits.
 local timer, coev, natives = ...
 
@@ -19,10 +19,10 @@ local now, spawn = coev.now, coev.spawn
 local armed, weakly_armed = natives.armed, natives.weakly_armed
 setmetatable(weakly_armed, { __mode = "v" })
 
--- What a timer has, as the runtime knows it: its function; its number while it is armed or runs, or false; seconds
+-- What a timer has, as the runtime knows it: its function at 1; its number while it is armed or runs, or false; seconds
 -- between two runs, unless it runs once; the arguments, if there are any, with their count as `n`.
 -- What few have: `joiners`, `watchers`, `weak` and then `sentinel`, `failure`.
-local CALLBACK, NUMBER, INTERVAL, ARGUMENTS = 1, 2, 3, 4
+local NUMBER, INTERVAL, ARGUMENTS = 2, 3, 4
 
 -- Seconds: shorter intervals count for as much.
 local SHORTEST = 1e-9
