@@ -3,8 +3,8 @@
 --
 -- A timer is a table; when it is due, and how it stands, the loop keeps under its number. `coev.after`, `coev.every`,
 -- the inner half of `stop` and what ends one run and begins the next are functions of the runtime. No task waits for a
--- timer. It is armed again when its run has ended: so runs never overlap. The runs that are due at the same time are tasks one
--- after the other in the same coroutine, as long as none of them waits.
+-- timer. It is armed again when its run has ended: so runs never overlap. The runs that are due at the same time are
+-- tasks one after the other in the same coroutine, as long as none of them waits.
 local timer, coev, natives = ...
 
 local error, getmetatable, next, pairs, select, setmetatable, tostring, type =
