@@ -364,6 +364,60 @@ describe("a timer", function()
     end
   end)
 
+  it("may be started while another one is made, from a finalizer", function()
+    local runs, made = 0, 0
+    local function finalize()
+      made = made + 1
+      coev.after(0, function()
+        runs = runs + 1
+      end)
+    end
+    helper.run(function()
+      -- 5.1 finalizes userdata alone.
+      local proxy = newproxy or function()
+        return setmetatable({}, { __gc = finalize })
+      end
+      for _ = 1, 3000 do
+        made = made + 1
+        coev.after(0, function()
+          runs = runs + 1
+        end)
+        local garbage = proxy(true)
+        if newproxy then
+          getmetatable(garbage).__gc = finalize
+        end
+      end
+      coev.sleep(0.001)
+    end)
+    collectgarbage()
+    collectgarbage()
+    while coev.step(0.001) do end
+    assert.is_true(made > 3000)
+    assert.equal(made, runs)
+  end)
+
+  it("goes on when a run has gone with what it waited for", function()
+    helper.run(function()
+      local runs = 0
+      local t = coev.every(0.0005, function()
+        runs = runs + 1
+        if runs == 1 then
+          coev.suspend()
+        end
+        return runs < 3
+      end)
+      for _ = 1, 1000 do
+        collectgarbage()
+        coev.sleep(0.0005)
+        if not t:due() and runs == 3 then
+          break
+        end
+      end
+      assert.equal(3, runs)
+      assert.is_true(t:join())
+    end)
+  end)
+
   it("says what it is, and when it is due", function()
     helper.run(function()
       local t = timer.new(2, nothing)
@@ -690,6 +744,34 @@ describe("join of a timer", function()
       end)
       assert.same({ true }, { t:join() })
       assert.is_true(ended)
+    end)
+  end)
+
+  it("waits for what the run has deferred", function()
+    helper.run(function()
+      for _, last in ipairs({ nothing, error, coev.yield }) do
+        local order = {}
+        local t = coev.after(0, function()
+          coev.defer(function()
+            coev.sleep(0.001)
+            order[#order + 1] = "deferred"
+          end)
+          order[#order + 1] = "run"
+          last()
+        end)
+        t:join()
+        order[#order + 1] = "joined"
+        assert.same({ "run", "deferred", "joined" }, order)
+      end
+    end)
+  end)
+
+  it("has the error of what the run has deferred", function()
+    helper.run(function()
+      local ok, err = coev.after(0, coev.defer, function()
+        error("too late", 0)
+      end):join()
+      assert.same({ false, "too late" }, { ok, err })
     end)
   end)
 
@@ -1039,12 +1121,16 @@ describe("weaken of a timer", function()
     end)
   end)
 
-  -- BUG: the loop keeps the place of a timer that has been collected, and wakes for it.
-  pending("leaves nothing with the loop when it has been collected", function()
+  it("leaves nothing with the loop when it has been collected", function()
     local before = coev.stats().timers
+    local kept
     local function make()
-      for _ = 1, 100 do
-        coev.after(NEVER, nothing):weaken()
+      for i = 1, 100 do
+        local t = coev.after(NEVER, nothing):weaken()
+        -- The number that was noted before is no longer this one's.
+        t:start(NEVER + i)
+        t:interval(NEVER / 2)
+        kept = t
       end
     end
     make()
@@ -1052,7 +1138,22 @@ describe("weaken of a timer", function()
       collectgarbage()
       coev.step(0)
     end
+    assert.equal(before + 1, coev.stats().timers)
+    assert.is_true(kept:due() > 0)
+    kept:stop()
     assert.equal(before, coev.stats().timers)
+  end)
+
+  it("lets nobody wait for one that has been collected", function()
+    helper.run(function()
+      for _ = 1, 10 do
+        coev.every(0.001, nothing):weaken()
+      end
+      local other = coev.after(0.004, nothing)
+      collectgarbage()
+      collectgarbage()
+      assert.is_true(other:join(5))
+    end)
   end)
 end)
 
@@ -1129,16 +1230,44 @@ describe("timers with bad input", function()
     end
   end)
 
-  it("take a delay that is too small to count, and go on", function()
+  it("take an interval that is too small to count, and go on", function()
     helper.run(function()
-      local runs = 0
-      local t = coev.every(1e-9, function()
-        runs = runs + 1
-        return runs < 100
-      end)
-      coev.yield()
-      assert.is_true(t:join())
-      assert.equal(100, runs)
+      for _, interval in ipairs({ 1e-9, 1e-12, 5e-324 }) do
+        local runs, worst = 0, 0
+        local t
+        t = coev.every(interval, function()
+          runs = runs + 1
+          coev.yield()
+          worst = math.max(worst, t:due())
+          return runs < 100
+        end)
+        assert.equal(interval, t:interval())
+        coev.yield()
+        assert.is_true(t:join())
+        assert.equal(100, runs)
+        assert.is_true(worst < 0.001)
+        -- Nor does it stand in the way of others.
+        t:start()
+        coev.sleep(0.001)
+        t:stop()
+      end
+    end)
+  end)
+
+  it("bear fields that are not theirs", function()
+    helper.run(function()
+      for _, number in ipairs({ 0, -1, 1e9, 2 ^ 53, 1e300, 0 / 0, "1", true }) do
+        local t = timer.new(1, nothing)
+        t[2] = number
+        pcall(t.stop, t)
+        t[2] = number
+        pcall(t.due, t)
+        pcall(t.interval, t, 2)
+        pcall(t.weaken, t)
+        pcall(tostring, t)
+        pcall(t.start, t)
+        t:stop()
+      end
     end)
   end)
 end)

@@ -314,7 +314,7 @@ function Task:cancel(reason) end
 ---@nodiscard
 function Task:status() end
 
----The name that tracebacks and `tostring` show.
+---The name that tracebacks and `tostring` show, also when the task has ended.
 ---@param name? string the new name
 ---@return string name the name until now
 function Task:name(name) end
@@ -523,7 +523,7 @@ coev.timer = timer
 ---due, however late that came, and runs never overlap: what would have come meanwhile
 ---is skipped. A run that fails stops its timer, no other, and its error goes the way of
 ---any task's: to who joins, or to `coev.onerror`.
----@param interval number seconds above 0, finite
+---@param interval number seconds above 0, finite; below a nanosecond it counts as one
 ---@param f fun(...): any a number above 0 is the interval from then on; false and 0 stop it; a number below 0 is an error
 ---@param ... any arguments of `f`, the same at each run
 ---@return coev.Timer timer
@@ -557,7 +557,7 @@ function Timer:interval(seconds) end
 ---@nodiscard
 function Timer:due() end
 
----*Waits* until the timer has stopped and its run has ended.
+---*Waits* until the timer has stopped and its run has ended, with what that has deferred.
 ---@param timeout? number seconds; nil waits for ever, 0 or less only asks
 ---@return boolean ok false when the run failed or was cancelled, or the timer has not stopped in time
 ---@return any ... after false the error of the run and its traceback, or "timeout"
@@ -583,6 +583,8 @@ coev.poll = poll
 ---ready.
 ---@alias coev.Pollable integer|coev.socket.TCP|coev.Task|coev.Timer|coev.Poll|{ getfd: fun(self): integer }|{ pollfd: fun(self): integer }
 
+---What is ready. A thing that is ready as it was before may come with the very same
+---event again: do not change it.
 ---@class coev.poll.Event
 ---@field [1] coev.Pollable what
 ---@field [2] "r"|"w"|"rw"|"closed" events those that were asked for and are ready; "closed": it has left the poll
@@ -620,8 +622,8 @@ function Poll:modify(what, events) end
 function Poll:remove(what) end
 
 ---*Waits* until something is ready. What was closed through coev is reported at once as
----"closed", once; a descriptor that was closed otherwise at the start of a later wait, as
----far as the system tells. *Fails* with "timeout", and with "closed" when the poll is.
+---"closed", once; a descriptor that was closed otherwise at the start of a later wait, or
+---soon after where there are thousands, as far as the system tells. *Fails* with "timeout", and with "closed" when the poll is.
 ---Raises when another task waits for the poll.
 ---@param timeout? number seconds; nil waits for ever, 0 or less only asks
 ---@return coev.poll.Event[]? batch all that is ready, or a part of it where that is much

@@ -7,14 +7,16 @@ use crate::runtime::fd_set::{FdSet, Watch};
 use crate::runtime::{Deadline, Operation, Runtime};
 use crate::sys::failure;
 use crate::sys::poller::is_open;
-use crate::vm::{Class, ClassDef, Function, Outcome, Reply, Stack, Value};
+use crate::vm::{
+    Class, ClassDef, Function, Outcome, Readies, Reply, Stack, Value, entry_gathering,
+};
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
 /// The class of sets: behind those of sockets.
 #[expect(clippy::cast_possible_truncation, reason = "there are few classes")]
-const CLASS: Class = Class(socket::CLASSES.len() as u8);
+pub(super) const CLASS: Class = Class(socket::CLASSES.len() as u8);
 
 /// The classes.
 pub(super) const CLASSES: &[ClassDef] = &[ClassDef {
@@ -23,9 +25,9 @@ pub(super) const CLASSES: &[ClassDef] = &[ClassDef {
         function!(c"add", add),
         function!(c"change", change),
         function!(c"close", close),
-        function!(c"collect", collect),
-        function!(c"event", event),
         function!(c"fd", fd),
+        function!(c"look_for_closed", look_for_closed),
+        function!(c"next_closed", next_closed),
         function!(c"remove", remove),
         function!(waits c"watch", watch),
     ],
@@ -36,6 +38,11 @@ pub(super) const CLASSES: &[ClassDef] = &[ClassDef {
 pub(super) const FDS: Function = function!(c"fds", new);
 /// Whether a descriptor is open.
 pub(super) const IS_OPEN: Function = function!(c"is_open", is_open_fd);
+/// What is ready, as an array of events.
+pub(super) const GATHER: Function = Function {
+    entry: entry_gathering::<Runtime, FdSet>(),
+    ..function!(c"gather", closings)
+};
 /// How many sockets have been closed.
 pub(super) const CLOSINGS: Function = function!(c"closings", closings);
 
@@ -51,8 +58,10 @@ mod slot {
     pub(super) const WRITE: i32 = 4;
     /// The number that events come with.
     pub(super) const KEY: i32 = 5;
-    /// The place of an event.
-    pub(super) const INDEX: i32 = 2;
+    /// Whether the descriptor is somebody's who may close it without a word.
+    pub(super) const RAW: i32 = 6;
+    /// Whether to leave out those that have just been found ready.
+    pub(super) const BUT_READY: i32 = 2;
     /// Seconds.
     pub(super) const SECONDS: i32 = 2;
 }
@@ -101,6 +110,20 @@ fn closings(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
     answer(runtime.closings().cast_signed())
 }
 
+impl Readies for FdSet {
+    const CLASS: Class = CLASS;
+
+    fn look(&self) -> Option<usize> {
+        self.collect().ok()
+    }
+
+    fn said(&self, index: usize) -> Option<(i64, usize)> {
+        let (key, [readable, writable]) = self.event(index)?;
+        let word = usize::from(readable) + 2 * usize::from(writable);
+        Some((key.cast_signed(), word))
+    }
+}
+
 /// The arguments of `add` and `change` behind the set.
 fn read_interest(stack: &Stack) -> Result<(RawFd, [bool; 2], u64), Fault> {
     let directions = [stack.boolean(slot::READ)?, stack.boolean(slot::WRITE)?];
@@ -108,10 +131,10 @@ fn read_interest(stack: &Stack) -> Result<(RawFd, [bool; 2], u64), Fault> {
     Ok((read_fd(stack, slot::FD)?, directions, key))
 }
 
-/// `set:add(fd, read, write, key)`
+/// `set:add(fd, read, write, key, raw)`
 fn add(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let (fd, directions, key) = read_interest(stack)?;
-    done_or(this(stack)?.add(fd, directions, key))
+    done_or(this(stack)?.add(fd, directions, key, stack.boolean(slot::RAW)?))
 }
 
 /// `set:change(fd, read, write, key)`
@@ -126,21 +149,16 @@ fn remove(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     answer(())
 }
 
-/// `set:collect()` → how many are ready.
-fn collect(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    match this(stack)?.collect() {
-        Ok(count) => answer(i64::try_from(count).unwrap_or(i64::MAX)),
-        Err(error) => Ok(Outcome::Reply(Reply::failure(failure::word(&error)))),
-    }
+/// `set:look_for_closed(but_ready)` → how many raw descriptors are no longer open.
+fn look_for_closed(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let count = this(stack)?.look_for_closed(stack.boolean(slot::BUT_READY)?);
+    answer(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-/// `set:event(index)` → the key, and whether it is readable and writable.
-fn event(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let index = usize::try_from(stack.integer(slot::INDEX)? - 1).unwrap_or(usize::MAX);
-    Ok(Outcome::Reply(match this(stack)?.event(index) {
-        Some(event) => Reply::three(event.key.cast_signed(), event.readable, event.writable),
-        None => Reply::one(()),
-    }))
+/// `set:next_closed()` → the key of one of those; each is told once.
+fn next_closed(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let key = this(stack)?.next_closed();
+    answer(key.map_or(Value::Nil, |key| Value::Integer(key.cast_signed())))
 }
 
 /// `set:fd()`

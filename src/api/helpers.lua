@@ -161,8 +161,13 @@ local function hand_over(slot, task)
   natives.hand_over(slot, task)
 end
 
+-- The run of a timer has ended with its task.
+local function run_ended(number, failed, err, traceback)
+  return natives.run_ended(number, failed, err, traceback)
+end
+
 -- Tells the objects of coev.mutex and its friends of the end of a task (`what` is 0; 1: it is only dropped), or asks
--- them what it waits for (2).
+-- them what it waits for (2). Answers a text: that, or whether somebody learns of the task's failure.
 local function attend(slot, what)
   if natives.attend then return natives.attend(slot, what) end
 end
@@ -173,4 +178,4 @@ local function wait_elsewhere(...) return natives.wait_elsewhere(...) end
 local function nobody_waits(...) return natives.nobody_waits(...) end
 
 return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
-  hand_over, make_list, wait_elsewhere, nobody_waits, Cancelled
+  hand_over, make_list, wait_elsewhere, nobody_waits, run_ended, Cancelled

@@ -7,6 +7,7 @@ mod socket;
 mod supervisor;
 mod sync;
 mod task;
+mod timer;
 
 use crate::runtime::Runtime;
 use crate::vm::{Library, Module, Parts, Source};
@@ -49,10 +50,10 @@ pub(crate) use {describe, function, method};
 pub(crate) static PARTS: Parts = Parts {
     functions: scheduler::FUNCTIONS,
     task: task::CLASS,
-    classes: &[socket::CLASSES, fd_set::CLASSES],
+    classes: &[socket::CLASSES, fd_set::CLASSES, timer::CLASSES],
     modules: &[
         socket::MODULE,
-        TIMER,
+        timer::MODULE,
         POLL,
         supervisor::MODULE,
         sync::MUTEX,
@@ -81,17 +82,6 @@ pub(crate) static PARTS: Parts = Parts {
         sync::WAITERS,
         sync::SELECT,
     ],
-};
-
-/// `coev.timer`, which is Lua over the loop's timers.
-const TIMER: Module = Module {
-    name: c"timer",
-    loaded_as: c"coev.timer",
-    functions: &[],
-    source: Source {
-        name: c"=coev.timer",
-        text: include_str!("timer.lua"),
-    },
 };
 
 /// `coev.poll`, which is Lua over sets of descriptors.

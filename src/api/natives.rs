@@ -1,6 +1,6 @@
 //! What only the embedded Lua sees: the primitives of which it makes cancels, deadlines, groups and coroutines.
 
-use super::{fd_set, function};
+use super::{fd_set, function, timer};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
 use crate::vm::{
@@ -11,15 +11,23 @@ use crate::vm::{
 pub(super) const FUNCTIONS: &[Function] = &[
     fd_set::CLOSINGS,
     fd_set::FDS,
+    fd_set::GATHER,
     fd_set::IS_OPEN,
+    timer::ARM,
+    timer::CLOCK_HERE,
+    timer::DISARM,
+    timer::DISCOUNT,
+    timer::HALT,
+    timer::NEXT_RUN,
+    timer::OBSERVE,
+    timer::RESTART,
+    timer::SENTINEL,
+    timer::STANDING,
     function!(c"adopt", adopt),
-    function!(c"arm", arm),
     function!(c"ascend", ascend),
     function!(c"cancel", cancel),
     function!(c"defer", defer),
     function!(c"descend", descend),
-    function!(c"disarm", disarm),
-    function!(c"discount", discount),
     function!(c"endow_tasks", endow_tasks),
     function!(c"enrol", enrol),
     function!(c"enter_deadline", enter_deadline),
@@ -32,7 +40,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"is_base", is_base),
     function!(c"is_driven", is_driven),
     function!(c"leave", leave),
-    function!(c"next_fired", next_fired),
     function!(c"peek", peek),
     function!(c"relay", relay),
     function!(c"resume", resume),
@@ -48,7 +55,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ..function!(waits c"suspend", suspend)
     },
     function!(c"task_from", task_from),
-    function!(c"turn_over", turn_over),
     function!(c"verdict", verdict),
     function!(c"weak_slot", weak_slot),
     Function {
@@ -93,48 +99,6 @@ fn serial_value(serial: u64) -> Value {
 fn adopt(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     runtime.adopt(TaskId::from_bits(stack.handle(FIRST)?.id));
     answer(())
-}
-
-/// `arm(moment, counts)` → the number of a timer that is due then, by `coev.now`.
-fn arm(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let moment = match Deadline::at(stack.seconds(FIRST)?) {
-        Deadline::At(moment) => moment,
-        Deadline::Never => Moment(u64::MAX),
-        Deadline::Now => Moment(0),
-    };
-    let number = runtime.start_clock(moment, stack.boolean(SECOND)?);
-    answer(i64::from(number) + 1)
-}
-
-/// The number of a timer, as `arm` has answered it.
-fn clock(stack: &Stack) -> Result<u32, Fault> {
-    let number = stack.integer(FIRST)? - 1;
-    u32::try_from(number).map_err(|_| Fault::argument(FIRST, "no timer"))
-}
-
-/// `disarm(number)`: stops a timer that is armed.
-fn disarm(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    runtime.stop_clock(clock(stack)?);
-    answer(())
-}
-
-/// `discount(number)`: `run` does not wait for this armed timer.
-fn discount(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    runtime.discount_clock(clock(stack)?);
-    answer(())
-}
-
-/// `next_fired()` → the number of a timer that is due, and armed no longer, and the moment that it is; nothing when
-/// there is none.
-fn next_fired(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(Outcome::Reply(match runtime.next_fired() {
-        None => Reply::one(()),
-        Some((number, moment)) => {
-            #[expect(clippy::cast_precision_loss, reason = "as of `coev.now`")]
-            let seconds = moment.0 as f64 / 1e9;
-            Reply::two(i64::from(number) + 1, seconds)
-        }
-    }))
 }
 
 /// `set_poller(on)`: whether `poller` waits in the loop's place.
@@ -246,9 +210,12 @@ fn statistic(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     answer(runtime.statistic(stack.text(FIRST)?))
 }
 
-/// `enrol()`: the running task holds or waits for a mutex or one of its friends: Lua hears of its end.
-fn enrol(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    runtime.enrol();
+/// `enrol([task])`: the running task holds or waits for a mutex or one of its friends, or somebody watches that one: Lua
+/// hears of its end.
+fn enrol(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    if let Some(task) = task_or_current(runtime, stack, FIRST)? {
+        runtime.enrol(task);
+    }
     answer(())
 }
 
@@ -307,11 +274,6 @@ fn task_from(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         Value::Task(Runtime::name_of(task)),
         next,
     )))
-}
-
-/// `turn_over()`: the running task ends here, and its coroutine goes on as a new one; answers whether that can be.
-fn turn_over(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    answer(runtime.turn_over(stack))
 }
 
 /// `verdict()` → why the running task's waits raise: "cancelled", a scope or nothing; and the key of its belongings.

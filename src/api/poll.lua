@@ -7,9 +7,10 @@ local poll, coev, natives = ...
 
 local error, getmetatable, ipairs, next, pairs, select, setmetatable, tostring, type =
   error, getmetatable, ipairs, next, pairs, select, setmetatable, tostring, type
-local floor = math.floor
+local floor, min = math.floor, math.min
 local remove = table.remove
-local now = coev.now
+local getinfo = debug.getinfo
+local now, gather = coev.now, natives.gather
 
 -- The readiness of what is none of the system's descriptors, or nothing.
 local function readiness_of(what)
@@ -18,11 +19,10 @@ local function readiness_of(what)
 end
 
 local EVENTS = { r = { true, false }, w = { false, true }, rw = { true, true }, wr = { true, true } }
-local WORDS = { [true] = { [true] = "rw", [false] = "r" }, [false] = { [true] = "w" } }
 
--- Seconds for each descriptor between two looks whether somebody has closed it behind coev's back: the looks then take
--- a tenth of the time at most.
-local LOOK_EVERY = 1e-6
+-- Seconds between two looks whether somebody has closed a descriptor behind coev's back, for each raw one and for each
+-- that an object tells: the looks then take a tenth of the time at most.
+local LOOK_EVERY, ASK_EVERY = 1e-6, 5e-6
 
 -- Waits that are answered at once before the other tasks get a turn.
 local AT_ONCE = 64
@@ -33,8 +33,14 @@ local at_once = 0
 local Poll = {}
 local class = { __index = Poll, __name = "coev.poll" }
 
+-- Raises at the place outside of coev from which it was called.
 local function bad_argument(position, name, problem)
-  error(("bad argument #%d to '%s' (%s)"):format(position, name, problem), 4)
+  local level, info = 2, getinfo(2, "S")
+  while info and info.short_src:find("^coev") do
+    level = level + 1
+    info = getinfo(level, "S")
+  end
+  error(("bad argument #%d to '%s' (%s)"):format(position, name, problem), info and level or 1)
 end
 
 local function check_events(events, position, name)
@@ -70,14 +76,12 @@ end
 
 -- The descriptor of `what`, or nothing where it has none.
 local function descriptor(what)
-  if type(what) == "number" then
-    return floor(what) == what and what >= 0 and what or nil
+  local fd = what
+  if type(what) ~= "number" then
+    local get = method(what, "getfd") or method(what, "pollfd")
+    fd = get and get(what)
   end
-  local get = method(what, "getfd") or method(what, "pollfd")
-  if get then
-    local fd = get(what)
-    return type(fd) == "number" and fd >= 0 and fd or nil
-  end
+  return type(fd) == "number" and fd >= 0 and fd < 2 ^ 31 and floor(fd) == fd and fd or nil
 end
 
 -- Something may have become ready: whoever waits looks again.
@@ -103,6 +107,9 @@ function poll.new()
     regular = {}, -- the set of those that are always ready: files
     count = 0,
     buffering = {}, -- the set of those that may have read more than was asked for
+    wrapped = {}, -- the set of those whose descriptor an object tells
+    raw = 0, -- how many were added as a number
+    asked = 0, -- how many were added as an object, or are files
     by_fd = {}, -- by descriptor, those in the set
     gone = {}, -- events of those that were found closed when their descriptor came back
     key = 0,
@@ -124,24 +131,32 @@ end
 
 local drop
 
--- Lets the system watch the descriptor of an entry; raises for what is none.
-local function add_descriptor(self, entry, name)
+-- Lets the system watch the descriptor of an entry; answers what is wrong with it, if anything.
+local function add_descriptor(self, entry)
   local wanted = EVENTS[entry.events]
   local before = self.by_fd[entry.fd]
   if before and not is_alive(before) then
     drop(self, before)
     self.gone[#self.gone + 1] = { before.what, "closed", before.tag }
   end
-  local ok, err = self.set:add(entry.fd, wanted[1], wanted[2], entry.key)
+  local raw = type(entry.what) == "number"
+  local ok, err = self.set:add(entry.fd, wanted[1], wanted[2], entry.key, raw)
   if ok then
     self.by_key[entry.key], self.by_fd[entry.fd] = entry, entry
+    if raw then
+      self.raw = self.raw + 1
+    else
+      self.wrapped[entry] = true
+      self.asked = self.asked + 1
+    end
     if method(entry.what, "dirty") then
       self.buffering[entry] = true
     end
   elseif err == "regular" then
     self.regular[entry] = true
+    self.asked = self.asked + 1
   else
-    bad_argument(1, name, ("descriptor %d: %s"):format(entry.fd, err))
+    return ("descriptor %d: %s"):format(entry.fd, err)
   end
 end
 
@@ -156,23 +171,17 @@ local function contains(self, other)
   return false
 end
 
-function Poll.add(self, what, events, tag)
-  check_self(self, "add")
-  if events == nil then
-    events = "r"
-  end
-  if self.closed then
-    error("add: the poll is closed", 2)
-  end
-  check_events(events, 2, "add")
+-- Adds a thing; answers why it cannot be added, if it cannot.
+local function insert(self, what, events, tag)
   if what == nil then
-    bad_argument(1, "add", "something to wait for expected, got no value")
+    return "something to wait for expected, got no value"
   elseif self.entries[what] then
-    bad_argument(1, "add", tostring(what) .. " is in the poll already")
+    return tostring(what) .. " is in the poll already"
   elseif what == self or getmetatable(what) == class and contains(what, self) then
-    bad_argument(1, "add", "a poll cannot wait for itself")
+    return "a poll cannot wait for itself"
   end
-  local entry = { what = what, events = events, tag = tag }
+  -- The runtime knows the thing and its tag by their places.
+  local entry = { what, tag, what = what, events = events, tag = tag }
   self.key = self.key + 1
   entry.key = self.key
   local source = readiness_of(what)
@@ -186,20 +195,36 @@ function Poll.add(self, what, events, tag)
     -- Nested polls and the like have a descriptor as well, for what they watch by one.
     entry.fd = source.fd and source.fd(what)
     if entry.fd then
-      self.set:add(entry.fd, true, false, entry.key)
+      self.set:add(entry.fd, false, false, entry.key, false)
       self.by_key[entry.key] = entry
     end
   else
     entry.fd = descriptor(what)
-    if not entry.fd then
-      bad_argument(1, "add", "descriptor or object that one can wait for expected, got " .. tostring(what))
+    local problem = not entry.fd and "descriptor or object that one can wait for expected, got " .. tostring(what)
+      or add_descriptor(self, entry)
+    if problem then
+      return problem
     end
-    add_descriptor(self, entry, "add")
   end
   self.entries[what] = entry
   self.count = self.count + 1
   if self.waiter then
     notify(self)
+  end
+end
+
+function Poll.add(self, what, events, tag)
+  check_self(self, "add")
+  if events == nil then
+    events = "r"
+  end
+  if self.closed then
+    error("add: the poll is closed", 2)
+  end
+  check_events(events, 2, "add")
+  local problem = insert(self, what, events, tag)
+  if problem then
+    bad_argument(1, "add", problem)
   end
   return self
 end
@@ -235,12 +260,18 @@ end
 function drop(self, entry)
   self.entries[entry.what] = nil
   self.count = self.count - 1
-  self.objects[entry], self.regular[entry], self.buffering[entry] = nil, nil, nil
   if self.by_key[entry.key] then
     self.by_key[entry.key] = nil
     self.by_fd[entry.fd] = nil
+    if type(entry.what) == "number" then
+      self.raw = self.raw - 1
+    end
     self.set:remove(entry.fd)
   end
+  if self.wrapped[entry] or self.regular[entry] then
+    self.asked = self.asked - 1
+  end
+  self.objects[entry], self.regular[entry], self.buffering[entry], self.wrapped[entry] = nil, nil, nil, nil
   if entry.source then
     entry.source.unwatch(entry.what, entry.events, entry.callback)
   end
@@ -252,21 +283,44 @@ function Poll.remove(self, what)
   return self
 end
 
--- Looks which entries have lost their descriptor, and adds them to the batch.
-local function look_for_closed(self, batch)
-  local gone
-  for _, entries in ipairs({ self.by_key, self.regular }) do
-    for key, value in pairs(entries) do
-      local entry = value == true and key or value
+-- Takes out an entry that has lost its descriptor, and adds that to the batch.
+local function drop_closed(self, entry, batch)
+  drop(self, entry)
+  batch[#batch + 1] = { entry.what, "closed", entry.tag }
+end
+
+-- Looks which entries have lost their descriptor, and adds them to the batch. `but_ready`: what the set has just found
+-- ready is open.
+local function look_for_closed(self, batch, but_ready)
+  local gone = {}
+  for _, entries in ipairs({ self.wrapped, self.regular }) do
+    for entry in pairs(entries) do
       if not is_alive(entry) then
-        gone = gone or {}
         gone[#gone + 1] = entry
       end
     end
   end
-  for _, entry in ipairs(gone or {}) do
-    drop(self, entry)
-    batch[#batch + 1] = { entry.what, "closed", entry.tag }
+  for _ = 1, self.set:look_for_closed(but_ready) do
+    gone[#gone + 1] = self.by_key[self.set:next_closed()]
+  end
+  for i = 1, #gone do
+    drop_closed(self, gone[i], batch)
+  end
+end
+
+-- As `look_for_closed`, unless the last look was too recent; answers in how many seconds it is time for the next one,
+-- where this wait has had none since it `began`.
+local function look_in_time(self, batch, began)
+  local pause = self.raw * LOOK_EVERY + self.asked * ASK_EVERY
+  if pause == 0 then
+    return nil
+  end
+  local moment = now()
+  if moment - self.looked >= pause then
+    self.looked = moment
+    look_for_closed(self, batch, true)
+  elseif self.looked < began then
+    return self.looked + pause - moment
   end
 end
 
@@ -280,13 +334,28 @@ local function has_closed(self)
   return false
 end
 
+-- Adds to the batch what sockets have read beyond what was asked for: the system no longer knows of that.
+local function add_buffered(self, batch)
+  for entry in pairs(self.buffering) do
+    if EVENTS[entry.events][1] and entry.what:dirty() then
+      local place, events = #batch + 1, "r"
+      for i = 1, #batch do
+        if batch[i][1] == entry.what then
+          place, events = i, batch[i][2] == "w" and "rw" or batch[i][2]
+        end
+      end
+      batch[place] = { entry.what, events, entry.tag }
+    end
+  end
+end
+
 -- All that is ready now. A `peek` leaves it all to the next one who looks.
 local function collect(self, peek)
-  local batch = {}
+  local batch
   local closings = natives.closings()
   if peek then
     if #self.gone > 0 or closings ~= self.closings and has_closed(self) then
-      batch[1] = self.gone[1] or true
+      batch = { self.gone[1] or true }
     end
   else
     if #self.gone > 0 then
@@ -294,34 +363,13 @@ local function collect(self, peek)
     end
     if closings ~= self.closings then
       self.closings = closings
-      look_for_closed(self, batch)
+      batch = batch or {}
+      look_for_closed(self, batch, false)
     end
   end
-  -- What a socket has read beyond what was asked for, the system no longer knows of.
-  local buffered
-  for entry in pairs(self.buffering) do
-    if EVENTS[entry.events][1] and entry.what:dirty() then
-      buffered = buffered or {}
-      buffered[entry] = true
-    end
-  end
-  local set, by_key = self.set, self.by_key
-  for index = 1, set:collect() or 0 do
-    local key, readable, writable = set:event(index)
-    local entry = by_key[key]
-    if entry and not entry.source then
-      local wanted = EVENTS[entry.events]
-      if buffered and buffered[entry] then
-        readable, buffered[entry] = true, nil
-      end
-      local word = WORDS[readable and wanted[1]][writable and wanted[2]]
-      if word then
-        batch[#batch + 1] = { entry.what, word, entry.tag }
-      end
-    end
-  end
-  for entry in pairs(buffered or {}) do
-    batch[#batch + 1] = { entry.what, "r", entry.tag }
+  batch = gather(self.set, self.by_key, batch)
+  if next(self.buffering) then
+    add_buffered(self, batch)
   end
   for entry in pairs(self.objects) do
     local events = entry.source.ready(entry.what, entry.events, entry.callback, peek)
@@ -332,20 +380,15 @@ local function collect(self, peek)
   for entry in pairs(self.regular) do
     batch[#batch + 1] = { entry.what, entry.events, entry.tag }
   end
-  if #batch == 0 and not peek and next(by_key) then
-    local moment = now()
-    if moment - self.looked >= self.count * LOOK_EVERY then
-      self.looked = moment
-      look_for_closed(self, batch)
-    end
-  end
   return batch
 end
 
 -- Waits until a look has found something; answers the batch, or nil and why there is none.
 local function await(self, deadline)
+  local began = now()
   while true do
     local batch = collect(self)
+    local pause = look_in_time(self, batch, began)
     local left = deadline and deadline - now()
     if #batch > 0 or left and left <= 0 then
       -- Polls that never have to wait starve nobody.
@@ -361,7 +404,7 @@ local function await(self, deadline)
     end
     at_once = 0
     self.waiter = coev.current()
-    local ok, woken, err = natives.pcall(self.set.watch, self.set, left)
+    local ok, woken, err = natives.pcall(self.set.watch, self.set, left and pause and min(left, pause) or left or pause)
     self.waiter = nil
     if not ok then
       error(woken, 0)
@@ -468,24 +511,25 @@ function coev.wait(what, events, timeout)
   if events ~= nil then
     check_events(events, 2, "wait")
   end
+  if not readiness_of(what) then
+    local fd = descriptor(what)
+    if not fd and type(what) == "userdata" and method(what, "getfd") then
+      return nil, "closed"
+    elseif not fd then
+      bad_argument(1, "wait", "descriptor or object that one can wait for expected, got " .. tostring(what))
+    elseif not natives.is_open(fd) then
+      return nil, "closed"
+    end
+  end
   local self, err = poll.new()
   if not self then
     return nil, err
   end
-  if not readiness_of(what) then
-    local fd = descriptor(what)
-    if not fd and type(what) == "userdata" and method(what, "getfd") then
-      self:close()
-      return nil, "closed"
-    elseif not fd then
-      self:close()
-      bad_argument(1, "wait", "descriptor or object that one can wait for expected, got " .. tostring(what))
-    elseif not natives.is_open(fd) then
-      self:close()
-      return nil, "closed"
-    end
+  local problem = insert(self, what, events or "r")
+  if problem then
+    self:close()
+    bad_argument(1, "wait", problem)
   end
-  self:add(what, events)
   return closing(self, natives.pcall(wait, self, timeout))
 end
 

@@ -1,6 +1,6 @@
 //! `coev` itself: running the loop, time, and making tasks.
 
-use super::function;
+use super::{function, timer};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Operation, Runtime, now};
 use crate::sys::failure;
@@ -22,6 +22,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(waits c"sleep", sleep),
     function!(waits c"sleep_until", sleep_until),
     function!(c"current", current),
+    timer::AFTER,
+    timer::EVERY,
 ];
 
 /// The arguments, by position.
@@ -93,12 +95,7 @@ fn stop(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `coev.now()`
 fn now_seconds(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a float holds a century of nanoseconds to a microsecond"
-    )]
-    let seconds = now().0 as f64 / 1e9;
-    Ok(Outcome::Reply(Reply::one(seconds)))
+    Ok(Outcome::Reply(Reply::one(crate::runtime::now_seconds())))
 }
 
 /// `coev.spawn(f, ...)`

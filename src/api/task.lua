@@ -382,6 +382,26 @@ function coev.retry(f, options)
   return nil, results and results[2]
 end
 
+-- Names --------------------------------------------------------------------
+
+-- Those that have been given, by handle: they outlive the task.
+local names, name_of = setmetatable({}, { __mode = "k" }), task_methods.name
+
+function task_methods.name(task, new)
+  local before = name_of(task, new)
+  if names[task] then before = names[task] end
+  if new ~= nil then names[task] = new end
+  return before
+end
+
+local task_class = natives.task_class
+local describe = task_class.__tostring
+
+function task_class.__tostring(task)
+  local text = describe(task)
+  return names[task] and text:match("^coev%.task: %S+") .. " (" .. names[task] .. ")" or text
+end
+
 -- The end of `run` ---------------------------------------------------------
 
 local exits = {}

@@ -1,31 +1,35 @@
 -- Timers: functions that run in a task of their own after a while, or again and again. Called with the module's table,
 -- coev's and the natives.
 --
--- An armed timer is a table with four fields, and a place among the loop's own timers under its number; no task
--- waits for it. It is armed again when its run has ended: so runs never overlap. The runs that are due at the same
--- time are tasks one after the other in the same coroutine, as long as none of them waits.
+-- A timer is a table; when it is due, and how it stands, the loop keeps under its number. `coev.after`, `coev.every`,
+-- the inner half of `stop` and what ends one run and begins the next are functions of the runtime. No task waits for a
+-- timer. It is armed again when its run has ended: so runs never overlap. The runs that are due at the same time are
+-- tasks one after the other in the same coroutine, as long as none of them waits.
 local timer, coev, natives = ...
 
 local error, getmetatable, next, pairs, select, setmetatable, tostring, type =
   error, getmetatable, next, pairs, select, setmetatable, tostring, type
-local floor, huge = math.floor, math.huge
+local floor, huge, max = math.floor, math.huge, math.max
 local remove = table.remove
 local unpack = table.unpack or unpack
-local arm, disarm, discount, next_fired = natives.arm, natives.disarm, natives.discount, natives.next_fired
+local halt, next_run, standing = natives.halt, natives.next_run, natives.standing
 local now, spawn = coev.now, coev.spawn
 
--- Runs in one turn, before the others have theirs.
-local RUNS_AT_ONCE = 256
-
 -- Timers by number. Those that live only as long as their handle are held by nobody here.
-local armed, weakly_armed = {}, setmetatable({}, { __mode = "v" })
+local armed, weakly_armed = natives.armed, natives.weakly_armed
+setmetatable(weakly_armed, { __mode = "v" })
 
--- What every timer has: `callback`, `every` (seconds; false for one run), `at` (when the next run is due, or the one
--- that runs was), and `state`: its number while armed, RUNNING, or false when it has stopped.
--- What few have: `args`, `joiners`, `watchers`, `weak`, `failure`, `stopping` and `restart`, both while it runs.
-local RUNNING = {}
+-- What a timer has, as the runtime knows it: its function at 1; its number while it is armed or runs, or false; seconds
+-- between two runs, unless it runs once; the arguments, if there are any, with their count as `n`.
+-- What few have: `joiners`, `watchers`, `weak` and then `sentinel`, `failure`.
+local NUMBER, INTERVAL, ARGUMENTS = 2, 3, 4
+
+-- Seconds: shorter intervals count for as much.
+local SHORTEST = 1e-9
+
 local Timer = {}
-local class = { __index = Timer, __name = "coev.timer" }
+local class = natives.timer_class
+class.__index, class.__name = Timer, "coev.timer"
 
 local function bad_argument(position, name, problem)
   error(("bad argument #%d to '%s' (%s)"):format(position, name, problem), 4)
@@ -65,96 +69,61 @@ local function wake_joiners(self)
   end
 end
 
--- Puts the timer among those of the loop.
-local function put(self, at)
-  local number = arm(at, not self.weak)
-  self.at, self.state = at, number
-  if self.failure then
-    self.failure = nil
-  end
-  if self.weak then
+-- Lets the loop tell the timer when it is due, and count its interval `from` then.
+local function arm(self, at, from)
+  local weak = self.weak
+  local number = natives.arm(at, from, not weak, self.watchers ~= nil)
+  self[NUMBER], self.failure = number, nil
+  if weak then
     weakly_armed[number] = self
+    self.sentinel = natives.sentinel(number)
   else
     armed[number] = self
   end
 end
 
 -- Takes an armed timer from there.
-local function take(self)
-  local number = self.state
-  disarm(number)
+local function disarm(self)
+  local number = self[NUMBER]
+  natives.disarm(number)
   armed[number], weakly_armed[number] = nil, nil
-  self.state = false
+  self[NUMBER] = false
 end
 
--- When the run after one that began at `started` is due. What has passed while it ran is skipped. What had passed
--- before it began is only late, because the loop was: the last of it runs at once.
-local function next_due(self, started, moment)
-  local every = self.every
-  local at = self.at + every
-  if at <= started then
-    return self.at + floor((started - self.at) / every) * every
-  elseif at <= moment then
-    return at + (floor((moment - at) / every) + 1) * every
+-- When the next run is due, if there is one.
+local function due_at(self)
+  local number = self[NUMBER]
+  if not number then
+    return nil
   end
-  return at
-end
-
--- Those who poll the timer learn that a run has ended.
-local function tell_watchers(self)
-  local watchers = self.watchers
-  if watchers then
-    for callback in pairs(watchers) do
-      watchers[callback] = true
-      callback()
+  local at, from, stopping = standing(number)
+  if stopping == nil then
+    return at
+  elseif from then
+    return from
+  elseif not stopping and self[INTERVAL] then
+    -- While it runs, as if the run ended now.
+    local interval, moment = max(self[INTERVAL], SHORTEST), now()
+    at = at + interval
+    if at <= moment then
+      at = at + (floor((moment - at) / interval) + 1) * interval
     end
+    return at
   end
 end
 
--- A run has ended, with `answer`.
-local function finish(self, started, answer)
-  tell_watchers(self)
-  if answer ~= nil and answer ~= true then
-    if type(answer) == "number" and answer > 0 and answer < huge then
-      self.every = answer
-    elseif answer == false or answer == 0 then
-      self.stopping = true
+-- Does what the function of the timer that runs here has answered: a number is the new interval; false or 0 stops.
+local function heed(answer)
+  local number = natives.clock_here()
+  local self = armed[number] or weakly_armed[number]
+  if answer == false or answer == 0 then
+    natives.restart(number)
+  elseif type(answer) == "number" then
+    if not (answer > 0 and answer < huge) then
+      error("a timer's function returned " .. tostring(answer) .. ": neither an interval nor 0", 0)
+    elseif self then
+      self[INTERVAL] = answer
     end
-  end
-  local restart = self.restart
-  self.restart = nil
-  if restart then
-    self.stopping = nil
-    put(self, restart)
-  elseif self.stopping or not self.every then
-    self.stopping, self.state = nil, false
-    wake_joiners(self)
-  else
-    put(self, next_due(self, started, now()))
-  end
-end
-
--- A run has failed: the timer has stopped. Whoever waits for it learns why, or else the task's error tells.
-local function fail(self, failure)
-  local err, traceback = natives.failure(failure)
-  self.state, self.stopping, self.restart, self.failure = false, nil, nil, failure
-  tell_watchers(self)
-  if self.joiners then
-    wake_joiners(self)
-    natives.adopt(coev.current())
-  end
-  natives.note_inner(err, traceback)
-  error(err, 0)
-end
-
-local function conclude(self, started, ok, answer)
-  if not ok then
-    fail(self, answer)
-  elseif type(answer) == "number" and not (answer >= 0 and answer < huge) then
-    local err = "a timer's function returned " .. tostring(answer) .. ": neither an interval nor 0"
-    fail(self, { err = err, traceback = "stack traceback:" })
-  else
-    finish(self, started, answer)
   end
 end
 
@@ -164,28 +133,18 @@ local begun = true
 -- Runs what is due, each run as a task of its own; not too many at once, so that others have their turn.
 local function run_due()
   begun = true
-  for _ = 1, RUNS_AT_ONCE do
-    local number, moment = next_fired()
-    if not number then
-      return
+  local callback, arguments = next_run()
+  while callback do
+    local answer
+    if arguments then
+      answer = callback(unpack(arguments, 1, arguments.n))
+    else
+      answer = callback()
     end
-    local self = armed[number] or weakly_armed[number]
-    if self then
-      armed[number], weakly_armed[number] = nil, nil
-      self.state = RUNNING
-      if self.began then
-        self.began = nil
-      end
-      local args = self.args
-      if args then
-        conclude(self, moment, natives.traced(self.callback, unpack(args, 1, args.n)))
-      else
-        conclude(self, moment, natives.traced(self.callback))
-      end
-      if not natives.turn_over() then
-        return
-      end
+    if answer ~= nil and answer ~= true then
+      heed(answer)
     end
+    callback, arguments = next_run()
   end
 end
 
@@ -197,92 +156,90 @@ function natives.fire()
   end
 end
 
-local function new(every, f, ...)
-  local self = setmetatable({ callback = f, every = every, at = 0, state = false }, class)
-  if select("#", ...) > 0 then
-    self.args = { n = select("#", ...), ... }
+-- A run has ended with its task, or failed: those who poll the timer learn of it, those who join it look again. Answers
+-- whether one of these learns of the failure.
+function natives.run_ended(number, failed, err, traceback)
+  local self = armed[number] or weakly_armed[number]
+  if not self then
+    return false
   end
-  return self
+  for callback in pairs(self.watchers or {}) do
+    self.watchers[callback] = true
+    callback()
+  end
+  if failed then
+    self.failure = { err = err, traceback = traceback }
+  end
+  local joined = self.joiners ~= nil
+  wake_joiners(self)
+  return joined
 end
 
 function timer.new(interval, f, ...)
   check_seconds(interval, 1, "new", true)
   check_type(f, "function", 2, "new")
-  return new(interval, f, ...)
-end
-
-function coev.after(seconds, f, ...)
-  check_seconds(seconds, 1, "after")
-  check_type(f, "function", 2, "after")
-  local self = new(false, f, ...)
-  put(self, now() + seconds)
-  return self
-end
-
-function coev.every(interval, f, ...)
-  check_seconds(interval, 1, "every", true)
-  check_type(f, "function", 2, "every")
-  local self = new(interval, f, ...)
-  put(self, now() + interval)
+  local self = setmetatable({ f, false, interval }, class)
+  if select("#", ...) > 0 then
+    self[ARGUMENTS] = { n = select("#", ...), ... }
+  end
   return self
 end
 
 function Timer.start(self, delay)
   check_self(self, "start")
   if delay == nil then
-    delay = self.every or 0
+    delay = self[INTERVAL] or 0
   else
     check_seconds(delay, 1, "start")
   end
-  if self.state == RUNNING then
-    self.restart = now() + delay
-  else
-    if self.state then
-      take(self)
+  local number = self[NUMBER]
+  local moment = now()
+  if number then
+    local _, _, stopping = standing(number)
+    if stopping ~= nil then
+      natives.restart(number, moment + delay)
+      return self
     end
-    self.began = now()
-    put(self, self.began + delay)
+    disarm(self)
   end
+  arm(self, moment + delay, moment)
   return self
 end
 
 function Timer.stop(self)
-  check_self(self, "stop")
-  if self.state == RUNNING then
-    self.stopping, self.restart = true, nil
-  elseif self.state then
-    take(self)
+  local observed = halt(self)
+  if observed then
     wake_joiners(self)
+  elseif observed == nil then
+    check_self(self, "stop")
   end
   return self
 end
 
 function Timer.interval(self, seconds)
   check_self(self, "interval")
-  local before = self.every or nil
+  local before = self[INTERVAL]
   if seconds == nil then
     return before
   end
   check_seconds(seconds, 1, "interval", true)
-  local last = self.began or self.every and self.at - self.every
-  self.every = seconds
-  -- One that was to run once keeps its moment.
-  if type(self.state) == "number" and last then
-    take(self)
-    local moment = now()
-    put(self, last + seconds > moment and last + seconds or moment)
+  self[INTERVAL] = seconds
+  local number = self[NUMBER]
+  if number then
+    local _, from, stopping = standing(number)
+    -- One that was to run once keeps its moment.
+    if stopping == nil and from then
+      disarm(self)
+      local moment = now()
+      arm(self, from + seconds > moment and from + seconds or moment, from)
+    end
   end
   return before
 end
 
 function Timer.due(self)
   check_self(self, "due")
-  local at
-  if type(self.state) == "number" then
-    at = self.at
-  elseif self.state == RUNNING then
-    at = self.restart or not self.stopping and self.every and next_due(self, self.at, now())
-  end
+  local at = due_at(self)
   if at then
     local left = at - now()
     return left > 0 and left or 0
@@ -294,6 +251,7 @@ local function await_change(self, timeout)
   local task = coev.current()
   local joiners = self.joiners or {}
   self.joiners = joiners
+  natives.observe(self[NUMBER])
   joiners[#joiners + 1] = task
   local ok, err, reason
   if timeout then
@@ -323,7 +281,7 @@ function Timer.join(self, timeout)
     return spawn(Timer.join, self, timeout):await()
   end
   local deadline = timeout and now() + timeout
-  while self.state do
+  while self[NUMBER] do
     local left = deadline and deadline - now()
     if left and left <= 0 then
       return false, "timeout"
@@ -331,7 +289,7 @@ function Timer.join(self, timeout)
     await_change(self, left)
   end
   if self.failure then
-    return false, natives.failure(self.failure)
+    return false, self.failure.err, self.failure.traceback
   end
   return true
 end
@@ -340,11 +298,12 @@ function Timer.weaken(self)
   check_self(self, "weaken")
   if not self.weak then
     self.weak = true
-    local number = self.state
-    if type(number) == "number" then
-      discount(number)
-      armed[number] = nil
+    local number = self[NUMBER]
+    if number then
+      natives.discount(number)
       weakly_armed[number] = self
+      armed[number] = nil
+      self.sentinel = natives.sentinel(number)
     end
   end
   return self
@@ -354,9 +313,13 @@ function class.__tostring(self)
   -- Only a table without a metatable shows its address.
   local address = tostring(setmetatable(self, nil)):match("0x%x+") or "?"
   setmetatable(self, class)
-  local what = self.state == RUNNING and "runs" or self.state and ("due in %.3g s"):format(self:due()) or "stopped"
-  if self.every then
-    what = ("every %g s, "):format(self.every) .. what
+  local what = "stopped"
+  if self[NUMBER] then
+    local _, _, stopping = standing(self[NUMBER])
+    what = stopping ~= nil and "runs" or ("due in %.3g s"):format(self:due())
+  end
+  if self[INTERVAL] then
+    what = ("every %g s, "):format(self[INTERVAL]) .. what
   end
   return ("coev.timer: %s (%s)"):format(address, what)
 end
@@ -373,6 +336,9 @@ class.readiness = {
   watch = function(self, _, callback)
     self.watchers = self.watchers or {}
     self.watchers[callback] = false
+    if self[NUMBER] then
+      natives.observe(self[NUMBER])
+    end
   end,
   unwatch = function(self, _, callback)
     self.watchers[callback] = nil

@@ -222,7 +222,7 @@ impl Core {
     }
 
     /// When the next deadline passes, or the next timer is due.
-    pub(super) fn next_moment(&self) -> Option<Moment> {
+    pub(super) fn next_moment(&mut self) -> Option<Moment> {
         match (self.timers.next(), self.clocks.next()) {
             (Some(deadline), Some(clock)) => Some(deadline.min(clock)),
             (deadline, clock) => deadline.or(clock),

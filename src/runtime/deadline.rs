@@ -26,7 +26,7 @@ impl Deadline {
 
     /// The deadline at a point of `coev.now`'s clock.
     pub(crate) fn at(seconds: f64) -> Deadline {
-        let moment = Moment(nanoseconds(seconds));
+        let moment = moment(seconds);
         if moment <= now() {
             Deadline::Now
         } else {
@@ -38,6 +38,25 @@ impl Deadline {
 /// The moment that it is.
 pub(crate) fn now() -> Moment {
     Moment(clock::now())
+}
+
+/// The moment that it is, in seconds.
+pub(crate) fn now_seconds() -> f64 {
+    seconds(now())
+}
+
+/// A moment in seconds, as `coev.now` says it.
+pub(super) fn seconds(moment: Moment) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a float holds a century of nanoseconds to a microsecond"
+    )]
+    return moment.0 as f64 / 1e9;
+}
+
+/// The moment of so many seconds; 584 years and more are all the same.
+pub(super) fn moment(seconds: f64) -> Moment {
+    Moment(nanoseconds(seconds))
 }
 
 /// Seconds as nanoseconds, rounded up so that no wait is too short; 584 years and more are all the same.

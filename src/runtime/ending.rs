@@ -3,9 +3,7 @@
 use super::core::Body;
 use super::{Operation, Phase, Runtime, TaskId};
 use crate::error::Fault;
-use crate::vm::{
-    Attend, CLOSES_VARIABLES, Coroutine, Ended, ErrorAt, Leave, Resumed, Stack, State,
-};
+use crate::vm::{Attend, CLOSES_VARIABLES, Coroutine, Ended, ErrorAt, Leave, Resumed, State};
 
 impl Runtime {
     /// The coroutine of a task has returned or failed.
@@ -53,24 +51,6 @@ impl Runtime {
             None => return self.fail(state, task, co, ErrorAt::Top),
         }
         Ok(())
-    }
-
-    /// The running task ends here with no result, and its coroutine goes on as a new task; answers whether that can be:
-    /// nothing may be left to do for the one that ends.
-    pub(crate) fn turn_over(&self, stack: &Stack) -> bool {
-        let state = stack.state();
-        let Some(task) = self.parkable(state) else {
-            return false;
-        };
-        let mut core = self.core.borrow_mut();
-        if core.record(task).rarities.is_some() || !state.is(self.coroutine.get()) {
-            return false;
-        }
-        let next = core.tasks.renew(task);
-        drop(core);
-        state.leave_handle(&self.library, Runtime::name_of(task));
-        self.current.set(Some(next));
-        true
     }
 
     /// Has the task come to its end, and calls what it has deferred?
@@ -201,12 +181,10 @@ impl Runtime {
         }
     }
 
-    /// Notes that the running task holds or waits for a mutex or one of its friends.
-    pub(crate) fn enrol(&self) {
-        if let Some(task) = self.current.get() {
-            let mut core = self.core.borrow_mut();
-            let rarities = core.record(task).rarities.get_or_insert_default();
-            rarities.synchronises = true;
+    /// Notes that a task holds or waits for a mutex or one of its friends, or that somebody watches it.
+    pub(crate) fn enrol(&self, task: TaskId) {
+        if let Some(record) = self.core.borrow_mut().tasks.get(task) {
+            record.rarities.get_or_insert_default().synchronises = true;
         }
     }
 
@@ -229,6 +207,7 @@ impl Runtime {
         self.hand_over(state, task);
         state.finish(&self.library, co, Runtime::name_of(task), count, true);
         self.core.borrow_mut().remove(task);
+        self.end_run(state, task, false);
     }
 
     /// A task has failed or been cancelled.
@@ -249,13 +228,14 @@ impl Runtime {
         self.hand_over(state, task);
         let ended = state.fail(&self.library, co, Runtime::name_of(task), error, cancelled);
         // Its variables have been closed by now, and have given back what they guarded.
-        self.attend(state, task, Attend::Ended);
+        let watched = self.attend(state, task, Attend::Ended).is_some();
+        let told = self.end_run(state, task, true) || watched;
 
         let interrupted = state.is_interruption();
         let is_main = self.main.get() == Some(task);
         if interrupted {
             state.merge_failure(&self.library);
-        } else if is_main || adopted || ended == Ended::Cancelled {
+        } else if is_main || adopted || told || ended == Ended::Cancelled {
             state.forget_failure();
         } else if state.report(&self.library) {
             self.raising.set(self.raising.get() + 1);

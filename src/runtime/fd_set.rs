@@ -7,9 +7,10 @@ use super::interests::{Direction, Key};
 use super::operation::Poll;
 use super::{Departures, Runtime};
 use crate::sched::TaskId;
-use crate::sys::poller::{Event, Poller};
+use crate::sys::poller::{Event, Poller, is_open};
 use crate::vm::{Object, Reply};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -22,6 +23,10 @@ pub(crate) struct FdSet {
     len: Cell<usize>,
     /// What was ready at the last look.
     ready: RefCell<Vec<Event>>,
+    /// Those whose owner may close them without a word, each with the key of its events.
+    raw: RefCell<HashMap<RawFd, u64>>,
+    /// The keys of those that were found closed.
+    closed: RefCell<Vec<u64>>,
     /// Its place among the interests, once somebody had to wait.
     key: Cell<Option<Key>>,
     /// Where its key goes when it is collected.
@@ -45,6 +50,8 @@ impl FdSet {
             poller: RefCell::new(Some(Poller::new()?)),
             len: Cell::new(0),
             ready: RefCell::default(),
+            raw: RefCell::default(),
+            closed: RefCell::default(),
             key: Cell::new(None),
             departures: runtime.departures(),
         })
@@ -58,16 +65,28 @@ impl FdSet {
         }
     }
 
-    /// Puts a descriptor into the set; its events come with `key`.
-    pub(crate) fn add(&self, fd: RawFd, directions: [bool; 2], key: u64) -> io::Result<()> {
-        self.with_poller(|poller| poller.watch(fd, directions, key))?;
+    /// Puts a descriptor into the set; its events come with `key`. Without a direction it only wakes who waits. A `raw`
+    /// one may be closed without a word.
+    pub(crate) fn add(
+        &self,
+        fd: RawFd,
+        directions: [bool; 2],
+        key: u64,
+        raw: bool,
+    ) -> io::Result<()> {
+        let (watched, key_for_poller) = wanted(directions, key);
+        self.with_poller(|poller| poller.watch(fd, watched, key_for_poller))?;
         self.len.set(self.len.get() + 1);
+        if raw {
+            self.raw.borrow_mut().insert(fd, key);
+        }
         Ok(())
     }
 
     /// Watches a descriptor of the set for other directions.
     pub(crate) fn change(&self, fd: RawFd, directions: [bool; 2], key: u64) -> io::Result<()> {
-        self.with_poller(|poller| poller.change(fd, directions, key))
+        let (watched, key_for_poller) = wanted(directions, key);
+        self.with_poller(|poller| poller.change(fd, watched, key_for_poller))
     }
 
     /// Takes a descriptor out of the set, also one that has been closed and so has left by itself.
@@ -75,6 +94,7 @@ impl FdSet {
         // That it has left already is no failure.
         let _ = self.with_poller(|poller| poller.unwatch(fd));
         self.len.set(self.len.get().saturating_sub(1));
+        self.raw.borrow_mut().remove(&fd);
     }
 
     /// Looks which descriptors are ready; answers how many. More than the poller has room for come the next time.
@@ -85,9 +105,32 @@ impl FdSet {
         Ok(ready.len())
     }
 
-    /// One of those that `collect` has found.
-    pub(crate) fn event(&self, index: usize) -> Option<Event> {
-        self.ready.borrow().get(index).copied()
+    /// One of those that `collect` has found: its key, and in which of the directions that it is watched for it is ready.
+    pub(crate) fn event(&self, index: usize) -> Option<(u64, [bool; 2])> {
+        let event = *self.ready.borrow().get(index)?;
+        let (key, [read, write]) = parts(event.key);
+        Some((key, [read && event.readable, write && event.writable]))
+    }
+
+    /// Looks which raw descriptors have been closed; answers how many. After a look at what is ready, those that are need
+    /// no other one (`but_ready`).
+    pub(crate) fn look_for_closed(&self, but_ready: bool) -> usize {
+        let (ready, raw) = (self.ready.borrow(), self.raw.borrow());
+        let mut closed = self.closed.borrow_mut();
+        closed.clear();
+        if !but_ready || ready.len() < self.len.get() {
+            closed.extend(
+                raw.iter()
+                    .filter(|(fd, _)| !is_open(**fd))
+                    .map(|(_, key)| key),
+            );
+        }
+        closed.len()
+    }
+
+    /// One of those that `look_for_closed` has found, each once.
+    pub(crate) fn next_closed(&self) -> Option<u64> {
+        self.closed.borrow_mut().pop()
     }
 
     /// The descriptor of the set itself.
@@ -102,7 +145,21 @@ impl FdSet {
         }
         self.poller.take();
         self.len.set(0);
+        self.raw.take();
     }
+}
+
+/// What the poller watches for those directions, and the number that its events come with: the key, and the directions
+/// below it, since a failure makes events for both.
+fn wanted(directions: [bool; 2], key: u64) -> ([bool; 2], u64) {
+    let [read, write] = directions;
+    let number = key << 2 | u64::from(write) << 1 | u64::from(read);
+    ([read || !write, write], number)
+}
+
+/// The key, and the directions, of which `wanted` made that number.
+fn parts(number: u64) -> (u64, [bool; 2]) {
+    (number >> 2, [number & 1 != 0, number & 2 != 0])
 }
 
 impl Drop for FdSet {

@@ -143,6 +143,7 @@ impl Runtime {
                 // Whoever joins it is garbage, too: else the handle would have been reachable.
                 state.release(&self.library, name);
                 self.core.borrow_mut().tasks.remove(task);
+                self.end_run(state, task, false);
             } else if defers && self.begin_epilogue(state, task, co, None, ErrorAt::Dropped) {
                 self.core.borrow_mut().queue.push(task);
             } else {

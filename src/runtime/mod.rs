@@ -1,6 +1,6 @@
 //! One runtime a Lua universe: the only place where Lua, scheduling and the operating system meet.
 
-mod clocks;
+pub(crate) mod clocks;
 mod core;
 mod deadline;
 mod ending;
@@ -21,7 +21,7 @@ mod turn;
 mod wait;
 
 pub(crate) use crate::sched::{Moment, Phase, TaskId, Verdict};
-pub(crate) use deadline::{Deadline, now};
+pub(crate) use deadline::{Deadline, now, now_seconds};
 pub(crate) use events::{ListId, Wait};
 pub(crate) use operation::Operation;
 pub(crate) use resolver::Resolve;

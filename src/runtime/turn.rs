@@ -402,7 +402,7 @@ impl Runtime {
 
     /// Until when to wait when nobody is ready; `None` when nothing can happen any more.
     fn patience(&self, goal: Goal) -> Option<Option<Moment>> {
-        let core = self.core.borrow();
+        let mut core = self.core.borrow_mut();
         let next = core.next_moment();
         let until = match goal {
             Goal::Turn(Some(until)) => Some(next.map_or(until, |next| next.min(until))),

@@ -1,22 +1,36 @@
 //! Deadlines in firing order. Knows no clock: callers pass the moment that it is.
 
+use std::cmp::Ordering;
+
 /// A point on the monotonic clock, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct Moment(pub(crate) u64);
 
-/// The running timers of things that are numbered, at most one each: a heap with four children a node, which knows
-/// where each timer stands, so that stopping one takes no search and leaves nothing behind.
+/// The running timers of things that are numbered, at most one each.
+///
+/// Those started since somebody last looked lie as they came. At the next look a few of them go into a heap, but many
+/// are sorted, together with all others: it takes a tenth of the time to sort a million timers and read them off, against
+/// taking them from a heap one by one. A timer that is stopped leaves its node behind, which counts no longer; the dead
+/// ones are cleared away before they outnumber the others.
 #[derive(Default)]
 pub(crate) struct Timers {
-    /// The heap: the earliest is first; of equal ones the one started first.
+    /// Those started since the last look.
+    fresh: Vec<Node>,
+    /// A heap with four children a node: the earliest is first. It is alive, or the heap is empty.
     heap: Vec<Node>,
-    /// By owner: where in the heap its timer stands.
-    places: Vec<u32>,
-    /// The number of the next start; breaks ties in order of creation.
+    /// The earliest is last. It is alive, or there is none.
+    sorted: Vec<Node>,
+    /// By owner: the number of the start of its running timer.
+    starts: Vec<u32>,
+    /// How many run.
+    running: usize,
+    /// How many nodes are dead.
+    dead: usize,
+    /// The number of the last start; of equal deadlines the one that was started first comes first.
     sequence: u32,
 }
 
-/// One place in the heap: sixteen bytes, so that four children share a cache line.
+/// A started timer: sixteen bytes, so that four children share a cache line.
 #[derive(Clone, Copy)]
 struct Node {
     /// When it fires.
@@ -27,8 +41,15 @@ struct Node {
     owner: u32,
 }
 
-/// The place of a timer that does not run.
-const NOWHERE: u32 = u32::MAX;
+/// The start of a timer that does not run.
+const NEVER: u32 = 0;
+
+/// So many timers that were started between two looks are put into order at once, where they are not few beside all
+/// others.
+const MANY: usize = 256;
+
+/// So many dead nodes are not worth clearing away.
+const FEW_DEAD: usize = 256;
 
 impl Moment {
     /// So many nanoseconds later; the end of time when that is beyond it.
@@ -46,77 +67,172 @@ impl Timers {
     /// Starts the timer of `owner`, anew when it runs already.
     pub(crate) fn start(&mut self, deadline: Moment, owner: u32) {
         self.stop(owner);
-        if self.places.len() <= owner as usize {
-            self.places.resize(owner as usize + 1, NOWHERE);
+        if self.starts.len() <= owner as usize {
+            self.starts.resize(owner as usize + 1, NEVER);
         }
-        self.heap.push(Node {
+        self.sequence = self.sequence.wrapping_add(1);
+        if self.sequence == NEVER {
+            // No node that is dead may look alive to the numbers that begin again.
+            self.clear();
+            self.sequence = NEVER + 1;
+        }
+        self.starts[owner as usize] = self.sequence;
+        self.running += 1;
+        self.fresh.push(Node {
             deadline,
             sequence: self.sequence,
             owner,
         });
-        self.sequence = self.sequence.wrapping_add(1);
-        self.rise(self.heap.len() - 1);
     }
 
     /// Stops the timer of `owner`, if it runs.
     pub(crate) fn stop(&mut self, owner: u32) {
-        match self.places.get(owner as usize) {
-            Some(&place) if place != NOWHERE => self.take(place as usize),
-            _ => {}
+        let Some(start) = self.starts.get_mut(owner as usize) else {
+            return;
+        };
+        let sequence = std::mem::replace(start, NEVER);
+        if sequence == NEVER {
+            return;
+        }
+        self.running -= 1;
+        // Many a deadline is stopped as soon as it was started.
+        if self
+            .fresh
+            .last()
+            .is_some_and(|last| last.sequence == sequence)
+        {
+            self.fresh.pop();
+            return;
+        }
+        self.dead += 1;
+        if self.dead > self.running + FEW_DEAD {
+            self.clear();
         }
     }
 
     /// How many run.
     pub(crate) fn len(&self) -> usize {
-        self.heap.len()
+        self.running
     }
 
     /// The earliest deadline.
-    pub(crate) fn next(&self) -> Option<Moment> {
-        self.heap.first().map(|node| node.deadline)
+    pub(crate) fn next(&mut self) -> Option<Moment> {
+        self.settle();
+        self.first().map(|node| node.deadline)
     }
 
     /// The owner of the earliest timer, when it is due; that timer is over.
     pub(crate) fn pop_due(&mut self, now: Moment) -> Option<u32> {
-        let first = *self.heap.first()?;
-        if first.deadline > now {
-            return None;
+        self.settle();
+        let first = self.first().filter(|node| node.deadline <= now)?;
+        if self
+            .sorted
+            .last()
+            .is_some_and(|last| last.sequence == first.sequence)
+        {
+            self.sorted.pop();
+        } else {
+            self.pop_heap();
         }
-        self.take(0);
+        self.starts[first.owner as usize] = NEVER;
+        self.running -= 1;
         Some(first.owner)
     }
 
-    /// Takes the timer at `place` out of the heap.
-    fn take(&mut self, place: usize) {
-        let node = self.heap.swap_remove(place);
-        self.places[node.owner as usize] = NOWHERE;
-        if place < self.heap.len() {
-            let place = self.rise(place);
-            self.sink(place);
+    /// The earliest timer, when all is in order.
+    fn first(&self) -> Option<Node> {
+        match (self.heap.first(), self.sorted.last()) {
+            (Some(heaped), Some(sorted)) if heaped.before(*sorted) => Some(*heaped),
+            (heaped, sorted) => sorted.or(heaped).copied(),
         }
     }
 
-    /// Moves the node at `place` up to where it belongs; answers where that is.
-    fn rise(&mut self, mut place: usize) -> usize {
-        let node = self.heap[place];
+    /// Puts all in order.
+    fn settle(&mut self) {
+        if !self.fresh.is_empty() {
+            let others = self.heap.len() + self.sorted.len();
+            if self.fresh.len() >= MANY && self.fresh.len() >= others / 2 {
+                self.sort();
+            } else {
+                let mut fresh = std::mem::take(&mut self.fresh);
+                for node in fresh.drain(..) {
+                    self.insert(node);
+                }
+                self.fresh = fresh;
+            }
+        }
+        while self
+            .heap
+            .first()
+            .is_some_and(|node| !node.is_alive(&self.starts))
+        {
+            self.pop_heap();
+            self.dead -= 1;
+        }
+        while self
+            .sorted
+            .last()
+            .is_some_and(|node| !node.is_alive(&self.starts))
+        {
+            self.sorted.pop();
+            self.dead -= 1;
+        }
+    }
+
+    /// Makes one sorted list of all.
+    fn sort(&mut self) {
+        if self.sorted.is_empty() {
+            std::mem::swap(&mut self.sorted, &mut self.fresh);
+        }
+        self.sorted.append(&mut self.fresh);
+        self.sorted.append(&mut self.heap);
+        let starts = &self.starts;
+        self.sorted.retain(|node| node.is_alive(starts));
+        self.sorted.sort_unstable_by(|one, other| other.order(*one));
+        self.dead = 0;
+    }
+
+    /// Clears the dead away.
+    fn clear(&mut self) {
+        let starts = &self.starts;
+        self.fresh.retain(|node| node.is_alive(starts));
+        self.sorted.retain(|node| node.is_alive(starts));
+        let heap = std::mem::take(&mut self.heap);
+        self.fresh
+            .extend(heap.into_iter().filter(|node| node.is_alive(starts)));
+        self.dead = 0;
+    }
+
+    /// Puts a node into the heap, unless it is dead.
+    fn insert(&mut self, node: Node) {
+        if !node.is_alive(&self.starts) {
+            self.dead -= 1;
+            return;
+        }
+        let mut place = self.heap.len();
+        self.heap.push(node);
         while place > 0 {
             let parent = (place - 1) / 4;
             if !node.before(self.heap[parent]) {
                 break;
             }
-            self.put(place, self.heap[parent]);
+            self.heap[place] = self.heap[parent];
             place = parent;
         }
-        self.put(place, node);
-        place
+        self.heap[place] = node;
     }
 
-    /// Moves the node at `place` down to where it belongs.
-    fn sink(&mut self, mut place: usize) {
-        let node = self.heap[place];
+    /// Takes the first node out of the heap, which is not empty.
+    fn pop_heap(&mut self) {
+        let node = self.heap.pop().expect("only a heap with nodes is asked");
+        let len = self.heap.len();
+        if len == 0 {
+            return;
+        }
+        let mut place = 0;
         loop {
             let first = place * 4 + 1;
-            let last = (first + 4).min(self.heap.len());
+            let last = (first + 4).min(len);
             if first >= last {
                 break;
             }
@@ -129,26 +245,31 @@ impl Timers {
             if !self.heap[least].before(node) {
                 break;
             }
-            self.put(place, self.heap[least]);
+            self.heap[place] = self.heap[least];
             place = least;
         }
-        self.put(place, node);
-    }
-
-    /// Writes a node and remembers where it stands.
-    fn put(&mut self, place: usize, node: Node) {
         self.heap[place] = node;
-        self.places[node.owner as usize] =
-            u32::try_from(place).expect("fewer than 2^32 timers fit into memory");
     }
 }
 
 impl Node {
-    /// Does it fire before `other`? Numbers of starts are compared as distances, so that they may wrap.
+    /// Is it that of its owner's running timer?
+    #[inline]
+    fn is_alive(self, starts: &[u32]) -> bool {
+        starts[self.owner as usize] == self.sequence
+    }
+
+    /// Which of two fires first. Numbers of starts are compared as distances, so that they may wrap.
+    #[inline]
+    fn order(self, other: Node) -> Ordering {
+        let distance = self.sequence.wrapping_sub(other.sequence).cast_signed();
+        self.deadline.cmp(&other.deadline).then(distance.cmp(&0))
+    }
+
+    /// Does it fire before `other`?
     #[inline]
     fn before(self, other: Node) -> bool {
-        let started_earlier = self.sequence.wrapping_sub(other.sequence).cast_signed() < 0;
-        self.deadline < other.deadline || (self.deadline == other.deadline && started_earlier)
+        self.order(other) == Ordering::Less
     }
 }
 
@@ -198,10 +319,21 @@ mod tests {
         assert_eq!(timers.pop_due(Moment(9)), None);
     }
 
-    /// Thousands of random starts and stops beside a plain list.
+    /// Thousands of random starts and stops beside a plain list, with few or many between two looks, and numbers of
+    /// starts that wrap.
     #[test]
     fn agrees_with_a_plain_list() {
-        let mut timers = Timers::default();
+        for (owners, looks) in [(300, 20), (3000, 1), (3000, 20)] {
+            compare_with_a_plain_list(owners, looks);
+        }
+    }
+
+    /// So many owners, and a look at so many of a hundred steps.
+    fn compare_with_a_plain_list(owners: u64, looks: u64) {
+        let mut timers = Timers {
+            sequence: u32::MAX - 10_000,
+            ..Timers::default()
+        };
         let mut model: Vec<(u64, u32, u32)> = Vec::new();
         let mut random = 12_345_u64;
         for start in 0..20_000_u32 {
@@ -209,13 +341,13 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             let choice = (random >> 33) % 100;
-            let owner = u32::try_from((random >> 10) % 300).unwrap();
-            if choice < 55 || model.is_empty() {
+            let owner = u32::try_from((random >> 10) % owners).unwrap();
+            if choice < 75 - looks || model.is_empty() {
                 let deadline = (random >> 20) % 500;
                 timers.start(Moment(deadline), owner);
                 model.retain(|timer| timer.2 != owner);
                 model.push((deadline, start, owner));
-            } else if choice < 80 {
+            } else if choice < 100 - looks {
                 timers.stop(owner);
                 model.retain(|timer| timer.2 != owner);
             } else {
@@ -230,6 +362,7 @@ mod tests {
                 assert_eq!(timers.pop_due(Moment(deadline)), Some(owner));
             }
         }
-        assert_eq!(timers.heap.len(), model.len());
+        assert_eq!(timers.len(), model.len());
+        assert!(timers.dead <= timers.running + FEW_DEAD);
     }
 }

@@ -207,7 +207,7 @@ unsafe extern "C-unwind" fn after_yield_plain<H: Host>(l: *mut lua_State) -> c_i
 /// Called by Lua, as a closure that `library` made.
 // Inlined into `leave`, it would make that save registers which it does not use.
 #[inline(never)]
-unsafe extern "C-unwind" fn trampoline<H, F>(l: *mut lua_State) -> c_int
+pub(super) unsafe extern "C-unwind" fn trampoline<H, F>(l: *mut lua_State) -> c_int
 where
     H: Host,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,

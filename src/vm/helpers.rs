@@ -41,6 +41,8 @@ pub(super) struct Helpers {
     wait_elsewhere: c_int,
     /// Tells of an event for which nobody waits.
     nobody_waits: c_int,
+    /// The Lua function that hears of the end of a timer's run, where that is its task's own.
+    pub(super) run_ended: c_int,
 }
 
 impl Helpers {
@@ -54,16 +56,17 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers seventeen values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers eighteen values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, marks::alarm_mark());
             ffi::lua_pushlightuserdata(l, marks::pass_mark());
-            call_source(l, source, 3, 17);
+            call_source(l, source, 3, 18);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 17].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 18].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                run_ended,
                 nobody_waits,
                 wait_elsewhere,
                 make_list,
@@ -98,6 +101,7 @@ impl Helpers {
                 make_list,
                 wait_elsewhere,
                 nobody_waits,
+                run_ended,
             };
             (helpers, cancelled)
         }

@@ -1,5 +1,6 @@
 //! Sets the library up in a universe: the tables that Lua sees, the metatables, what the registry keeps.
 
+use super::clock::Clocks;
 use super::entry::{self, Host};
 use super::finalizer;
 use super::helpers::Helpers;
@@ -90,6 +91,8 @@ pub(crate) struct Library {
     pub(super) cancelled: *const c_void,
     /// What Lua keeps for tasks, by their place in the table.
     pub(super) belongings: c_int,
+    /// What it keeps for timers.
+    pub(super) clocks: Clocks,
     /// The functions that are called protected.
     pub(super) protected: Protected,
     /// The Lua functions that the runtime asks.
@@ -218,6 +221,7 @@ impl Library {
                 ffi::lua_setfield(l, natives, class.name.as_ptr());
                 ffi::lua_settop(l, -2);
             }
+            let clocks = Clocks::set_up(l, natives);
             let protected = Protected::set_up(l);
             Library {
                 main,
@@ -228,6 +232,7 @@ impl Library {
                 classes,
                 cancelled,
                 belongings,
+                clocks,
                 protected,
                 helpers,
             }

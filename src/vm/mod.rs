@@ -6,7 +6,9 @@
 
 #![allow(unsafe_code, reason = "this floor is one of the two where it lives")]
 
+mod batch;
 mod brief;
+mod clock;
 mod compat;
 mod coroutine;
 mod ending;
@@ -23,7 +25,12 @@ mod registry;
 mod stack;
 mod state;
 
+pub(crate) use batch::{Readies, gathering as entry_gathering};
 pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
+pub(crate) use clock::{
+    Clockwork, Halted, halting as entry_halting, is_span, running as entry_running,
+    starting as entry_starting,
+};
 pub(crate) use compat::{CLOSES_VARIABLES, NESTED_WAITS};
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;

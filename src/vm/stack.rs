@@ -176,6 +176,15 @@ impl<'a> Stack<'a> {
         Ok(unsafe { ffi::lua_tonumber(self.l, slot) })
     }
 
+    /// A number, and nothing that merely reads as one.
+    pub(crate) fn strict_number(&self, slot: i32) -> Result<f64, Fault> {
+        if self.kind(slot) == ffi::LUA_TNUMBER {
+            self.number(slot)
+        } else {
+            Err(self.expected(slot, "number"))
+        }
+    }
+
     /// A number without a fraction that fits into 53 bits, so that it is the same on every Lua.
     pub(crate) fn integer(&self, slot: i32) -> Result<i64, Fault> {
         /// The largest integer up to which every float is exact.

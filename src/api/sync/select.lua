@@ -4,10 +4,10 @@
 -- A task that waits for several has a place in the list of each, and a *choice* behind them all. Whoever serves one of
 -- the places settles the choice: in the same step the others leave their lists.
 local coev, natives = ...
-local error, getmetatable, setmetatable, type = error, getmetatable, setmetatable, type
+local error, getmetatable, pairs, setmetatable, type = error, getmetatable, pairs, setmetatable, type
 local concat = table.concat
 local waiters, here, wake, enrol, current = natives.waiters, natives.here, natives.wake, natives.enrol, natives.current
-local wait, wait_for, spawn = natives.wait, natives.wait_for, coev.spawn
+local wait, wait_for = natives.wait, natives.wait_for
 local enlist, unlink, abandon, new_place = waiters.enlist, waiters.unlink, waiters.abandon, waiters.new_place
 local places, describe = waiters.places, waiters.describe
 
@@ -97,29 +97,46 @@ end
 local ENDED = { done = true, failed = true, cancelled = true }
 local task_methods = natives.task_methods
 
--- Who joins a task for those who watch it, by their callback.
-local joiners = {}
+-- Those who watch a task, under its key. They are held by nobody here: a watch must not keep what it is for from being
+-- garbage.
+local watchers_of, weak = {}, { __mode = "k" }
 
--- A task is ready when it has ended. Whoever watches it joins it: its failure is told to nobody else.
+-- A task is ready when it has ended. Whoever watches it then is told of its failure, and nobody else is.
 natives.readiness[task_methods] = {
   ready = function(task, events)
     if ENDED[task:status()] then return events or "r" end
   end,
   watch = function(task, _, callback)
-    joiners[callback] = spawn(function()
-      task:join()
-      callback()
-    end)
-    joiners[callback]:name("watch of " .. task:name())
+    local slot = natives.slot(task)
+    if not slot then return callback() end
+    watchers_of[slot] = watchers_of[slot] or setmetatable({}, weak)
+    watchers_of[slot][callback] = true
+    enrol(task)
   end,
-  unwatch = function(_, _, callback)
-    joiners[callback]:cancel()
-    joiners[callback] = nil
+  unwatch = function(task, _, callback)
+    local watchers = watchers_of[natives.slot(task) or 0]
+    if watchers then watchers[callback] = nil end
   end,
   results = function(task)
     return task:join(0)
   end,
 }
+
+local attend = natives.attend
+
+-- Whoever watches a task hears of its end, and so of its failure.
+function natives.attend(slot, what)
+  local text = attend(slot, what)
+  local watchers = what == 0 and watchers_of[slot]
+  if watchers then
+    watchers_of[slot] = nil
+    for callback in pairs(watchers) do
+      text = "told"
+      callback()
+    end
+  end
+  return text
+end
 
 -- The answer of a case with a readiness.
 local function results(readiness, index, case, ready)

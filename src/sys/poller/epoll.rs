@@ -14,8 +14,11 @@ pub(crate) struct Poller {
     coarse: bool,
 }
 
-/// Events that one wait answers at most; more come with the next.
+/// Events that the first waits answer at most; more come with the next. The room grows where it has not sufficed, ...
 const EVENTS_A_WAIT: usize = 256;
+
+/// ... up to so many: those who are woken for the first of them should not wait for the last.
+const MOST_EVENTS: usize = 4096;
 
 impl Poller {
     /// Makes one.
@@ -82,6 +85,7 @@ impl Poller {
         mut tell: impl FnMut(Event),
     ) -> io::Result<()> {
         let count = self.wait_raw(nanoseconds)?;
+        let full = count == self.events.capacity();
         // SAFETY: the kernel has written `count` events, which is no more than the capacity.
         unsafe { self.events.set_len(count) };
         for event in &self.events {
@@ -94,13 +98,16 @@ impl Poller {
                 hung_up: failed || flags & libc::EPOLLRDHUP != 0,
             });
         }
+        if full && count < MOST_EVENTS {
+            self.events.reserve_exact(count);
+        }
         Ok(())
     }
 
     /// Waits; answers how many events the kernel has written.
     fn wait_raw(&mut self, nanoseconds: Option<u64>) -> io::Result<usize> {
         let fd = self.epoll.as_raw_fd();
-        let room = EVENTS_A_WAIT as libc::c_int;
+        let room = libc::c_int::try_from(self.events.capacity()).unwrap_or(libc::c_int::MAX);
         // The plain call is the cheapest where no fraction of a millisecond counts.
         if let Some(milliseconds) = whole_milliseconds(nanoseconds, self.coarse) {
             // SAFETY: the buffer has room for as many events as is said.
