@@ -1012,9 +1012,11 @@ function socket.tcp4() end
 ---@nodiscard
 function socket.tcp6() end
 
----*Waits* until a connection is made. *Fails* with "connection refused", "timeout",
----"host or service not provided, or not known" or what else the system says.
----Source: LuaSocket 3.1.
+---*Waits* until a connection is made. The addresses of a name are tried as RFC 8305 says:
+---both families in turn, the next one after 250 ms or as soon as one has failed; the
+---first that answers wins, the others are closed. *Fails* with "connection refused",
+---"timeout", "host or service not provided, or not known" or what else the system says:
+---where all addresses fail, of the last one. Source: LuaSocket 3.1.
 ---@param address string a host name, or an IPv4 or IPv6 address
 ---@param port integer|string a port, or the name of a service
 ---@param local_address? string the address to connect from
@@ -1042,7 +1044,7 @@ function socket.connect4(address, port, local_address, local_port) end
 ---@return string? err
 function socket.connect6(address, port, local_address, local_port) end
 
----A socket that listens, with the option `reuseaddr` set. *Fails* with "address
+---A socket that listens, with the option `reuseaddr` set. *Waits* for a name. *Fails* with "address
 ---already in use", "permission denied" or what else the system says.
 ---Source: LuaSocket 3.1.
 ---@param address string an address of this machine, a host name, or "*" for all IPv4 addresses
@@ -1358,9 +1360,12 @@ function TCP:setpeername(address, port) end
 function TCP:setsockname(address, port) end
 
 ---*Waits* until a connection is made; the object is a client from then on, even
----after a failure. *Fails* as `socket.connect` does, with "timeout" under
----`settimeout(0)` while the connection is being made, and with "already
----connected". Source: LuaSocket 3.1.
+---after a failure. A socket that is not bound and has no family yet (`socket.tcp`) tries
+---the addresses of a name as `socket.connect` does, others try one after the other. The
+---timeout is one for the name and all attempts; after it one attempt goes on by itself.
+---Under `settimeout(0)` names are waited for, as in LuaSocket, but no connection.
+---*Fails* as `socket.connect` does, with "timeout" while the connection is being made,
+---and with "already connected". Source: LuaSocket 3.1.
 ---@param address string
 ---@param port integer|string
 ---@return 1? ok
@@ -1528,8 +1533,8 @@ function UDP:sendto(message, ip, port) end
 ---@return string? err
 function UDP:setpeername(address, port) end
 
----Gives the socket a local address. Source: LuaSocket 3.1.
----@param address string an address of this machine, or "*" for all
+---Gives the socket a local address. *Waits* for a name. Source: LuaSocket 3.1.
+---@param address string an address of this machine, a host name, or "*" for all
 ---@param port integer|string 0 is any free port
 ---@return 1? ok
 ---@return string? err

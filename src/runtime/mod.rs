@@ -21,7 +21,7 @@ mod wait;
 pub(crate) use crate::sched::{Moment, Phase, TaskId, Verdict};
 pub(crate) use deadline::{Deadline, now};
 pub(crate) use operation::Operation;
-pub(crate) use resolver::Resolve;
+pub(crate) use resolver::{Lookup, Resolve};
 pub(crate) use select::Select;
 
 use crate::error::Fault;

@@ -4,8 +4,8 @@ use super::Runtime;
 use super::fd_set::Watch;
 use super::resolver::Resolve;
 use super::select::Select;
-use super::stream::{Accept, Connect, Receive, ReceiveFrom, Send, SendFile, SendTo};
-use crate::sched::TaskId;
+use super::stream::{Accept, Bind, Connect, Receive, ReceiveFrom, Send, SendFile, SendTo};
+use crate::sched::{Moment, TaskId};
 use crate::vm::{Reply, Value};
 
 /// What a parked task waits for.
@@ -26,6 +26,8 @@ pub(crate) enum Operation {
     Accept(Accept),
     /// A connection.
     Connect(Box<Connect>),
+    /// The addresses to be bound to.
+    Bind(Box<Bind>),
     /// A message.
     ReceiveFrom(ReceiveFrom),
     /// Room for a message.
@@ -56,6 +58,24 @@ impl Operation {
         }
     }
 
+    /// Does it end with what the system says of a descriptor?
+    pub(crate) fn is_outward(&self) -> bool {
+        !self.is_inward() && !matches!(self, Operation::Sleep | Operation::Watch(_))
+    }
+
+    /// May it have to be polled though nobody has woken it? Its task knows the deadline of its call then.
+    pub(crate) fn is_timed(&self) -> bool {
+        matches!(self, Operation::Connect(_))
+    }
+
+    /// When it has to be polled though nobody has woken it.
+    pub(crate) fn alarm(&self) -> Option<Moment> {
+        match self {
+            Operation::Connect(connect) => connect.alarm(),
+            _ => None,
+        }
+    }
+
     /// Tries to get done. Called in the call itself, and again at the turn of the task after each wake-up.
     pub(crate) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
         match self {
@@ -67,6 +87,7 @@ impl Operation {
             Operation::Send(send) => send.poll(runtime, task),
             Operation::Accept(accept) => accept.poll(runtime, task),
             Operation::Connect(connect) => connect.poll(runtime, task),
+            Operation::Bind(bind) => bind.poll(runtime, task),
             Operation::ReceiveFrom(receive) => receive.poll(runtime, task),
             Operation::SendTo(send) => send.poll(runtime, task),
             Operation::SendFile(send) => send.poll(runtime, task),
@@ -77,16 +98,17 @@ impl Operation {
 
     /// The deadline has passed: takes the task's id back and says what the call returns.
     pub(crate) fn expire(mut self, runtime: &Runtime, task: TaskId) -> Reply {
-        let reply = match &self {
+        let reply = match &mut self {
             Operation::Sleep | Operation::Suspend(_) => Reply::none(),
             Operation::Join(..) => Reply::two(false, "timeout"),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
             Operation::SendFile(send) => send.cut_short("timeout"),
             Operation::Select(_) => Reply::one(""),
+            Operation::Connect(connect) => connect.expire(runtime),
             Operation::Watch(_)
             | Operation::Accept(_)
-            | Operation::Connect(_)
+            | Operation::Bind(_)
             | Operation::ReceiveFrom(_)
             | Operation::SendTo(_)
             | Operation::Resolve(_) => Reply::failure("timeout"),
@@ -98,7 +120,10 @@ impl Operation {
     /// Takes the task's id back from wherever it was left, and passes on what it had been given.
     pub(crate) fn withdraw(&mut self, runtime: &Runtime, task: TaskId) {
         match self {
-            Operation::Sleep | Operation::Suspend(_) | Operation::Resolve(_) => {}
+            Operation::Sleep
+            | Operation::Suspend(_)
+            | Operation::Resolve(_)
+            | Operation::Bind(_) => {}
             Operation::Join(joined, _) => runtime.leave_join(*joined, task),
             Operation::Watch(watch) => watch.withdraw(runtime, task),
             Operation::Receive(receive) => receive.withdraw(runtime, task),
@@ -123,6 +148,7 @@ impl Operation {
             Operation::Send(send) => format!("send on {}", send.stream),
             Operation::Accept(accept) => format!("accept on {}", accept.stream),
             Operation::Connect(connect) => format!("connect to {}", connect.target()),
+            Operation::Bind(bind) => format!("bind to {}", bind.target()),
             Operation::ReceiveFrom(receive) => format!("receive on {}", receive.stream),
             Operation::SendTo(send) => format!("send on {}", send.stream),
             Operation::SendFile(send) => format!("sendfile on {}", send.stream),

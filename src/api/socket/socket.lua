@@ -93,19 +93,23 @@ end
 each_class(STREAMS, with_tables)
 each_class(DATAGRAMS, with_tables)
 
+local addresses_of, facts_of, names_of = take("addresses_of"), take("facts_of"), take("names_of")
+
 -- Names are resolved where a task can wait for them.
 local function with_names(methods)
   local set = methods.setpeername
   function methods.setpeername(sock, ...)
     local host, port = ...
-    if type(host) ~= "string" or host == "*" or host:find("^[%d.]+$") or host:find(":", 1, true) then
-      return set(sock, ...)
-    end
-    local addresses, err = socket.dns.getaddrinfo(host)
-    local done
-    for _, entry in ipairs(addresses or {}) do
-      done, err = set(sock, entry.addr, port)
+    local is_name = type(host) == "string" and host ~= "*" and not host:find("^[%d.]+$") and not host:find(":", 1, true)
+    local is_service = type(port) == "string" and not tonumber(port)
+    if not is_name and (host == "*" or not is_service) then return set(sock, ...) end
+    local text, number = addresses_of(host, port)
+    if not text then return nil, number end
+    local err
+    for address in text:gmatch("%w([^\n]*)\n?") do
+      local done, problem = set(sock, address, number)
       if done then return done end
+      err = problem
     end
     return nil, err
   end
@@ -515,8 +519,6 @@ socket.sinkt.default = socket.sinkt["keep-open"]
 socket.sink = socket.choose(socket.sinkt)
 
 -- Names --------------------------------------------------------------------
-
-local addresses_of, facts_of, names_of = take("addresses_of"), take("facts_of"), take("names_of")
 
 -- The facts in `text` whose letter is `letter`, in order.
 local function facts(text, letter)

@@ -1,13 +1,12 @@
 //! The methods of TCP sockets, and those that streams of paths share with them.
 
 use super::common::{self, Role, closed, deadline, done, done_or, internet_address, self_as};
-use super::functions::{bind_first, read_backlog, read_bind_host, read_port, read_question};
+use super::functions::{bind_named, read_backlog, read_question};
 use super::{CLIENT, SERVER, UNIX_CLIENT, UNIX_MASTER, UNIX_SERVER, file, options};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::stream::{Accept, Connect, MAX_LINE, Mark, Pattern, Receive, Send, Target};
-use crate::runtime::{Moment, Operation, Runtime, now};
-use crate::sys::names::{Family, Question};
+use crate::runtime::{Deadline, Moment, Operation, Runtime, now};
 use crate::sys::socket::Socket;
 use crate::vm::{Class, Function, HeldBytes, Outcome, Reply, Stack, Value};
 use std::net::Shutdown;
@@ -35,12 +34,12 @@ pub(super) const METHODS: &[Function] = &[
     common::GETTIMEOUT,
     common::SETFD,
     common::SETTIMEOUT,
-    method!(c"bind", bind),
+    method!(waits c"bind", bind),
     method!(waits c"connect", connect),
     method!(c"getpeername", getpeername),
     method!(c"getsockname", getsockname),
     method!(waits c"setpeername", connect),
-    method!(c"setsockname", bind),
+    method!(waits c"setsockname", bind),
 ];
 
 /// `accept`, of streams.
@@ -128,23 +127,7 @@ fn accept(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// `sock:bind(host, port)`
 fn bind(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let stream = self_as(stack, Role::Master)?;
-    let host = read_bind_host(stack, slot::HOST)?;
-    let family = match (stream.family(), &host) {
-        (Family::Unspecified, None) => Family::V4,
-        (family, _) => family,
-    };
-    let question = Question {
-        host,
-        service: read_port(stack, slot::PORT)?,
-        family,
-    };
-    if stream.is_closed() {
-        return Ok(closed());
-    }
-    Ok(match bind_first(runtime, &stream, &question) {
-        Ok(()) => done(),
-        Err(reason) => Outcome::Reply(Reply::failure(reason)),
-    })
+    bind_named(runtime, stack, stream, slot::HOST, slot::PORT)
 }
 
 /// `sock:connect(host, port)`
@@ -156,8 +139,14 @@ fn connect(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     }
     // A client also when it fails, as in LuaSocket: a connect with a timeout of 0 goes on in the background.
     stack.set_class(slot::SELF, CLIENT);
-    let deadline = deadline(&stream);
-    let connect = Connect::new(stream, question, Target::One);
+    let mut deadline = deadline(&stream);
+    // As in LuaSocket, a timeout of 0 does not keep a name from being looked up; here other tasks run meanwhile.
+    let patient = deadline != Deadline::Now || question.numeric().is_some();
+    if !patient {
+        deadline = Deadline::Never;
+    }
+    let mut connect = Connect::new(stream, None, question, Target::One);
+    connect.patient = patient;
     runtime.wait(stack, Operation::Connect(Box::new(connect)), deadline)
 }
 
