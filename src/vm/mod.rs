@@ -27,7 +27,7 @@ pub(crate) use compat::NESTED_WAITS;
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
 pub(crate) use entry::{Host, leaving as entry_leaving, of as entry_of};
-pub(crate) use library::{ClassDef, Function, Library, Module, Parts, Source};
+pub(crate) use library::{Addition, ClassDef, Function, Library, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
 pub(crate) use object::{Class, Object};
 pub(crate) use outcome::{HeldBytes, Leave, Outcome, Outward, Reply, ReplySlot, TaskName, Value};

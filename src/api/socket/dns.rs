@@ -7,7 +7,7 @@ use crate::sys::hosts::{self, Inquiry};
 use crate::sys::names::{Family, Question};
 use crate::vm::{Function, Outcome, Reply, Stack};
 
-/// The functions, which `socket.lua` takes out of the module again.
+/// The functions, which Lua takes out of the module again.
 pub(super) const ADDRESSES: Function = function!(waits c"addresses_of", addresses_of);
 /// All about a host.
 pub(super) const HOST: Function = function!(waits c"facts_of", facts_of);

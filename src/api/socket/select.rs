@@ -6,7 +6,7 @@ use crate::runtime::{Deadline, Operation, Runtime, Select};
 use crate::sys::readiness::Wanted;
 use crate::vm::{Function, Outcome, Stack};
 
-/// The function, which `socket.lua` takes out of the module again.
+/// The function, which Lua takes out of the module again.
 pub(super) const WAIT: Function = function!(waits c"await_ready", await_ready);
 
 /// The descriptors as text.

@@ -207,7 +207,7 @@ fn connect_first(
     question: &Question,
 ) -> Result<(), Cow<'static, str>> {
     let mut reason = Cow::Borrowed("no info on address");
-    // Names have been looked up in `socket.lua`.
+    // Names have been looked up in `names.lua`.
     let answer = question.numeric();
     for address in
         answer.unwrap_or_else(|| Err("host or service not provided, or not known".into()))?
