@@ -133,7 +133,7 @@ impl Operation {
             Operation::ReceiveFrom(receive) => receive.withdraw(runtime, task),
             Operation::SendTo(send) => send.withdraw(runtime, task),
             Operation::SendFile(send) => send.withdraw(runtime, task),
-            Operation::Select(select) => select.withdraw(runtime),
+            Operation::Select(select) => select.withdraw(runtime, task),
         }
     }
 

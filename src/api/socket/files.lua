@@ -1,6 +1,7 @@
 -- Streams as Lua's files, and what is read up to a string.
 local socket, _, natives = ...
-local error, type, select, tostring, getmetatable = error, type, select, tostring, getmetatable
+local error, type, select, getmetatable = error, type, select, getmetatable
+local tonumber, tostring = tonumber, tostring
 local unpack = table.unpack or unpack
 local inner = natives.socket
 local each_class, check_self, STREAMS = inner.each_class, inner.check_self, inner.STREAMS
@@ -31,6 +32,9 @@ each_class(STREAMS, function(methods)
   end
 end)
 
+-- The pattern of `receive` for the bytes of a numeral, which it takes from here alone.
+local NUMERAL = "\0n"
+
 -- Lines are those of files: of their ends, CR LF and LF, nothing is left.
 local function with_files(methods)
   local receive, receiveany, send = methods.receive, methods.receiveany, methods.send
@@ -42,10 +46,13 @@ local function with_files(methods)
     if type(format) == "number" then
       data, err, rest = receive(sock, format)
     else
-      local letter = type(format) == "string" and format:match("^%*?([lLa])")
+      local letter = type(format) == "string" and format:match("^%*?([lLan])")
       if letter == "a" then
-        data, err = receive(sock, "*a")
+        data, err, rest = receive(sock, "*a")
         if err == "closed" then return "" end
+      elseif letter == "n" then
+        data, err, rest = receive(sock, NUMERAL)
+        if data then return tonumber(data) end
       elseif letter then
         data, err, rest = until_text(sock, "\n", letter == "L")
         if data and letter == "l" then data = data:gsub("\r$", "") end

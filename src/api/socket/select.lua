@@ -1,7 +1,8 @@
 -- LuaSocket's select: a wait for descriptors of which nothing is known but their numbers.
-local socket, _, natives = ...
-local error, type, tonumber = error, type, tonumber
-local floor, concat = math.floor, table.concat
+local socket, coev, natives = ...
+local error, type, tonumber, pairs = error, type, tonumber, pairs
+local floor, max, concat = math.floor, math.max, table.concat
+local now = coev.now
 local take = natives.socket.take
 
 local await_ready = take("await_ready")
@@ -43,6 +44,13 @@ local function collect(list, position, letter, wanted, objects, dirty)
   end
 end
 
+-- Adds those that have been closed meanwhile to `list`: a read or a write will say so at once.
+local function add_closed(objects, list)
+  for fd, object in pairs(objects) do
+    if descriptor(object) ~= fd then list[#list + 1] = object end
+  end
+end
+
 -- Each object's place, beside the objects by their places.
 local function with_places(list)
   for i = 1, #list do list[list[i]] = i end
@@ -56,8 +64,19 @@ function socket.select(readers, writers, timeout)
   collect(readers, 1, "r", wanted, by_letter.r, readable)
   collect(writers, 2, "w", wanted, by_letter.w)
   local seconds = #readable > 0 and 0 or tonumber(timeout) or -1
-  local found = await_ready(concat(wanted), seconds)
-  if not found then error("select failed", 2) end
+  local deadline = now() + seconds
+  local found
+  repeat
+    found = await_ready(concat(wanted), seconds)
+    if not found then error("select failed", 2) end
+    local closed = found == "closed"
+    if closed then
+      add_closed(by_letter.r, readable)
+      add_closed(by_letter.w, writable)
+      closed = #readable == 0 and #writable == 0
+      if seconds > 0 then seconds = max(deadline - now(), 0) end
+    end
+  until not closed
   for letter, fd in found:gmatch("(%a)(%d+)") do
     local list = letter == "r" and readable or writable
     list[#list + 1] = by_letter[letter][tonumber(fd)]

@@ -14,7 +14,8 @@ const DESCRIPTORS: i32 = 1;
 /// The seconds; less than 0 is for ever.
 const SECONDS: i32 = 2;
 
-/// `await_ready(descriptors, seconds)` → those that are ready. As text: `r` or `w`, then the number, one after the other.
+/// `await_ready(descriptors, seconds)` → those that are ready. As text: `r` or `w`, then the number, one after the other;
+/// or `closed`, when a socket of coev's has been closed meanwhile.
 fn await_ready(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let mut wanted = Vec::new();
     for word in stack.text(DESCRIPTORS)?.split_inclusive(['r', 'w']) {

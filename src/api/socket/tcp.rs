@@ -262,7 +262,7 @@ fn receive(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     };
     let limit = match (read_most(stack, slot::MAX_SIZE)?, &pattern) {
         (Some(limit), _) => limit,
-        (None, Pattern::Line) => stream.max_line.get(),
+        (None, Pattern::Line | Pattern::Numeral) => stream.max_line.get(),
         (None, _) => usize::MAX,
     };
     let deadline = deadline(&stream);
@@ -312,6 +312,9 @@ fn receiveuntil(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     )
 }
 
+/// The pattern of `read` for a numeral.
+const NUMERAL: &[u8] = b"\0n";
+
 /// The pattern of `receive`: a number of bytes, `"*l"` or `"*a"`; the star may be left out.
 fn read_pattern(stack: &Stack) -> Result<Pattern, Fault> {
     if stack.is_absent(slot::PATTERN) {
@@ -335,6 +338,8 @@ fn read_pattern(stack: &Stack) -> Result<Pattern, Fault> {
     match name.strip_prefix(b"*").unwrap_or(name).first() {
         Some(b'l') => Ok(Pattern::Line),
         Some(b'a') => Ok(Pattern::All),
+        // What `read` says: no pattern of LuaSocket's.
+        _ if name == NUMERAL => Ok(Pattern::Numeral),
         _ => Err(Fault::argument(slot::PATTERN, "invalid receive pattern")),
     }
 }

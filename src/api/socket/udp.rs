@@ -173,7 +173,7 @@ fn getsockname(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     }))
 }
 
-/// `sock:setpeername(address, port)`, or `sock:setpeername("*")`. Names are resolved in `socket.lua`, which waits.
+/// `sock:setpeername(address, port)`, or `sock:setpeername("*")`. Names are resolved in `names.lua`, which waits.
 fn setpeername(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let stream = self_as(stack, Role::Datagram)?;
     let host = stack.text(FIRST)?;

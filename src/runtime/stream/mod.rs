@@ -6,6 +6,7 @@ mod connect;
 mod datagram;
 mod file;
 mod input;
+mod numeral;
 mod race;
 mod receive;
 mod send;
