@@ -264,7 +264,8 @@ pub(super) fn read_backlog(stack: &Stack, slot: i32) -> Result<i32, Fault> {
     if stack.is_absent(slot) {
         return Ok(BACKLOG);
     }
-    i32::try_from(stack.integer(slot)?).map_err(|_| Fault::argument(slot, "backlog out of range"))
+    i32::try_from(stack.truncated(slot)?)
+        .map_err(|_| Fault::argument(slot, "backlog out of range"))
 }
 
 /// The family by LuaSocket's names.

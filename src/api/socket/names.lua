@@ -13,7 +13,7 @@ local function with_names(methods)
     local host, port = ...
     local is_name = type(host) == "string" and host ~= "*" and not host:find("^[%d.]+$") and not host:find(":", 1, true)
     local is_service = type(port) == "string" and not tonumber(port)
-    if not is_name and (host == "*" or not is_service) then return set(sock, ...) end
+    if port == nil or not is_name and (host == "*" or not is_service) then return set(sock, ...) end
     local text, number = addresses_of(host, port)
     if not text then return nil, number end
     local err

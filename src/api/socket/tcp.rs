@@ -335,11 +335,12 @@ fn read_pattern(stack: &Stack) -> Result<Pattern, Fault> {
         };
     }
     let name = stack.bytes(slot::PATTERN)?;
-    match name.strip_prefix(b"*").unwrap_or(name).first() {
-        Some(b'l') => Ok(Pattern::Line),
-        Some(b'a') => Ok(Pattern::All),
+    // LuaSocket looks no further than the letter behind a star.
+    match name {
+        b"l" | [b'*', b'l', ..] => Ok(Pattern::Line),
+        b"a" | [b'*', b'a', ..] => Ok(Pattern::All),
         // What `read` says: no pattern of LuaSocket's.
-        _ if name == NUMERAL => Ok(Pattern::Numeral),
+        NUMERAL => Ok(Pattern::Numeral),
         _ => Err(Fault::argument(slot::PATTERN, "invalid receive pattern")),
     }
 }
