@@ -85,6 +85,23 @@ describe("a peer that", function()
     end)
   end)
 
+  it("is gone is no signal for whoever sends a file or copies", function()
+    child.assert_writes(("closed\t0\n"):rep(3), [[
+      local socket = coev.socket
+      coev.run(function()
+        local near, far = socket.pair()
+        far:close()
+        print(select(2, near:sendfile("Makefile")))
+        print(select(2, near:sendfile("Makefile")))
+        local source, feeder = socket.pair()
+        feeder:send("more")
+        print(select(2, socket.copy(source, near)))
+        -- What could not be passed on is still there.
+        feeder:close()
+        assert(source:receive("*a") == "more")
+      end)]])
+  end)
+
   it("never reads holds up nobody but its writer, whose timeout counts", function()
     helper.run(function()
       local near, far = peer.pair()

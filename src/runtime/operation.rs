@@ -4,7 +4,7 @@ use super::Runtime;
 use super::fd_set::Watch;
 use super::resolver::Resolve;
 use super::select::Select;
-use super::stream::{Accept, Bind, Connect, Receive, ReceiveFrom, Send, SendFile, SendTo};
+use super::stream::{Accept, Bind, Connect, Receive, ReceiveFrom, Relay, Send, SendFile, SendTo};
 use crate::sched::{Moment, TaskId};
 use crate::vm::{Reply, Value};
 
@@ -34,6 +34,8 @@ pub(crate) enum Operation {
     SendTo(Box<SendTo>),
     /// Room for a file in a stream.
     SendFile(Box<SendFile>),
+    /// Bytes of one stream, and room for them in another.
+    Relay(Box<Relay>),
     /// Descriptors that are ready.
     Select(Box<Select>),
     /// What is known of a host.
@@ -91,6 +93,7 @@ impl Operation {
             Operation::ReceiveFrom(receive) => receive.poll(runtime, task),
             Operation::SendTo(send) => send.poll(runtime, task),
             Operation::SendFile(send) => send.poll(runtime, task),
+            Operation::Relay(relay) => relay.poll(runtime, task),
             Operation::Select(select) => select.poll(runtime, task),
             Operation::Resolve(resolve) => resolve.poll(runtime, task),
         }
@@ -104,6 +107,7 @@ impl Operation {
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
             Operation::SendFile(send) => send.cut_short("timeout"),
+            Operation::Relay(relay) => relay.cut_short("timeout"),
             Operation::Select(_) => Reply::one(""),
             Operation::Connect(connect) => connect.expire(runtime),
             Operation::Watch(_)
@@ -133,6 +137,7 @@ impl Operation {
             Operation::ReceiveFrom(receive) => receive.withdraw(runtime, task),
             Operation::SendTo(send) => send.withdraw(runtime, task),
             Operation::SendFile(send) => send.withdraw(runtime, task),
+            Operation::Relay(relay) => relay.withdraw(runtime, task),
             Operation::Select(select) => select.withdraw(runtime, task),
         }
     }
@@ -152,6 +157,10 @@ impl Operation {
             Operation::ReceiveFrom(receive) => format!("receive on {}", receive.stream),
             Operation::SendTo(send) => format!("send on {}", send.stream),
             Operation::SendFile(send) => format!("sendfile on {}", send.stream),
+            Operation::Relay(relay) => {
+                let [from, to] = relay.ends();
+                format!("copy from {from} to {to}")
+            }
             Operation::Select(select) => format!("select of {} descriptors", select.len()),
             Operation::Resolve(resolve) => format!("look-up of {}", resolve.subject()),
         }

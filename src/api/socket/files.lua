@@ -32,6 +32,15 @@ each_class(STREAMS, function(methods)
   end
 end)
 
+local relay = inner.take("relay")
+local CLIENTS = { [natives["tcp{client}"]] = true, [natives["unixstream{client}"]] = true }
+
+-- Is it a connected stream of coev's?
+local function is_client(object)
+  local metatable = type(object) == "userdata" and getmetatable(object)
+  return metatable and CLIENTS[metatable.__index]
+end
+
 -- The pattern of `receive` for the bytes of a numeral, which it takes from here alone.
 local NUMERAL = "\0n"
 
@@ -110,10 +119,16 @@ local function with_files(methods)
     return sock
   end
 
-  -- All that comes from one stream goes to the other.
+  -- All that comes from one stream goes to the other: what has been read already, the rest within the kernel where
+  -- there is a way, else in pieces.
   function methods.copy(from, to)
     local copied = 0
     while true do
+      if not from:dirty() and is_client(from) and is_client(to) then
+        local passed, err, partial = relay(from, to)
+        if passed then return copied + passed end
+        if err ~= "none" and err ~= "Invalid argument" then return nil, err, copied + partial end
+      end
       local data, err = receiveany(from, 65536)
       if not data then
         if err == "closed" then return copied end

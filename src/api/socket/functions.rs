@@ -3,7 +3,7 @@
 use super::common::closed;
 use super::{
     CLIENT, DGRAM, DGRAM_CONNECTED, MASTER, SERVER, UDP, UDP_CONNECTED, UNIX_CLIENT, UNIX_SERVER,
-    dns, select, udp, unix,
+    dns, file, select, udp, unix,
 };
 use crate::api::function;
 use crate::error::Fault;
@@ -30,6 +30,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"unix_dgram", unix::dgram),
     function!(c"pair", unix::pair),
     function!(c"fdopen", fdopen),
+    file::RELAY,
     select::WAIT,
     dns::ADDRESSES,
     dns::HOST,
@@ -264,8 +265,7 @@ pub(super) fn read_backlog(stack: &Stack, slot: i32) -> Result<i32, Fault> {
     if stack.is_absent(slot) {
         return Ok(BACKLOG);
     }
-    i32::try_from(stack.truncated(slot)?)
-        .map_err(|_| Fault::argument(slot, "backlog out of range"))
+    i32::try_from(stack.truncated(slot)?).map_err(|_| Fault::argument(slot, "backlog out of range"))
 }
 
 /// The family by LuaSocket's names.

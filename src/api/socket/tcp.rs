@@ -320,28 +320,32 @@ fn read_pattern(stack: &Stack) -> Result<Pattern, Fault> {
     if stack.is_absent(slot::PATTERN) {
         return Ok(Pattern::Line);
     }
-    if stack.is_numeric(slot::PATTERN) {
-        let count = stack.number(slot::PATTERN)?;
-        // LuaSocket cuts a fraction off.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the range is checked"
-        )]
-        return if (0.0..=9_007_199_254_740_992.0).contains(&count) {
-            Ok(Pattern::Count(count as usize))
-        } else {
-            Err(Fault::argument(slot::PATTERN, "invalid receive pattern"))
-        };
+    // Whether a string reads as a number takes Lua longer to say than all else here: 500 instructions of 2,300 for a
+    // line that has come. LuaSocket looks no further than the letter behind a star.
+    if stack.is_string(slot::PATTERN) {
+        match stack.bytes(slot::PATTERN)? {
+            b"l" | [b'*', b'l', ..] => return Ok(Pattern::Line),
+            b"a" | [b'*', b'a', ..] => return Ok(Pattern::All),
+            // What `read` says: no pattern of LuaSocket's.
+            NUMERAL => return Ok(Pattern::Numeral),
+            _ => {}
+        }
     }
-    let name = stack.bytes(slot::PATTERN)?;
-    // LuaSocket looks no further than the letter behind a star.
-    match name {
-        b"l" | [b'*', b'l', ..] => Ok(Pattern::Line),
-        b"a" | [b'*', b'a', ..] => Ok(Pattern::All),
-        // What `read` says: no pattern of LuaSocket's.
-        NUMERAL => Ok(Pattern::Numeral),
-        _ => Err(Fault::argument(slot::PATTERN, "invalid receive pattern")),
+    if !stack.is_numeric(slot::PATTERN) {
+        stack.bytes(slot::PATTERN)?;
+        return Err(Fault::argument(slot::PATTERN, "invalid receive pattern"));
+    }
+    let count = stack.number(slot::PATTERN)?;
+    // LuaSocket cuts a fraction off.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range is checked"
+    )]
+    if (0.0..=9_007_199_254_740_992.0).contains(&count) {
+        Ok(Pattern::Count(count as usize))
+    } else {
+        Err(Fault::argument(slot::PATTERN, "invalid receive pattern"))
     }
 }
 

@@ -9,6 +9,7 @@ mod input;
 mod numeral;
 mod race;
 mod receive;
+mod relay;
 mod send;
 mod turnstile;
 
@@ -18,6 +19,7 @@ pub(crate) use connect::{Connect, Target};
 pub(crate) use datagram::{ReceiveFrom, SendTo, Sender};
 pub(crate) use file::SendFile;
 pub(crate) use receive::{MAX_LINE, Mark, Pattern, Receive};
+pub(crate) use relay::Relay;
 pub(crate) use send::Send;
 
 use super::Departures;
