@@ -1217,7 +1217,9 @@ function socket.listen(address, port, options) end
 ---@return 1
 function socket.serve(listener, handler, options) end
 
----*Waits* until all that comes from one stream has gone to the other.
+---*Waits* until all that comes from one stream has gone to the other. Without timeouts
+---the bytes stay in the kernel where it can do that (Linux), and what has not been passed
+---on when the call ends early is input of `from` again.
 ---@param from coev.socket.Client
 ---@param to coev.socket.Client
 ---@return integer? bytes
@@ -1435,15 +1437,19 @@ function Client:receiveany(max) end
 function Client:receiveuntil(pattern, options) end
 
 ---*Waits*, and reads as `file:read` does: nil at the end. Formats: a number of bytes, "l"
----(default; the end of the line, LF or CR LF, is dropped), "L" (it is kept), "a".
----@param ... "l"|"L"|"a"|integer
----@return string? ...
+---(default; the end of the line, LF or CR LF, is dropped), "L" (it is kept), "a", and "n",
+---a numeral after any space: nil where there is none, and what could have begun one is
+---gone. A numeral ends where a byte comes that cannot belong to it, or the stream ends.
+---@param ... "l"|"L"|"a"|"n"|integer
+---@return string|number|nil ...
 function Client:read(...) end
 
 ---An iterator over what `read` returns for the format. *Raises* what fails but the end.
----On Lua 5.1 a `for` cannot park its task: there, call `read` in a `while`.
----@param format? "l"|"L"|integer (default "l")
----@return fun(): string?
+---On Lua 5.1 a `for` cannot park its task: a wait in it drives the others in place, and
+---comes back no sooner than waits that began later so, so that two of them that wait for
+---each other never do. There, call `read` in a `while`.
+---@param format? "l"|"L"|"n"|integer (default "l")
+---@return fun(): (string|number)?
 function Client:lines(format) end
 
 ---*Waits*, and writes strings and numbers, as `file:write` does. *Fails* as `send` does.

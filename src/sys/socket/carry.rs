@@ -19,6 +19,7 @@ impl Socket {
     }
 }
 
+/// By `sendfile` and `splice`.
 #[cfg(target_os = "linux")]
 mod linux {
     use super::Socket;
@@ -151,6 +152,7 @@ mod linux {
     }
 }
 
+/// Through a buffer.
 #[cfg(not(target_os = "linux"))]
 mod plain {
     use super::Socket;
