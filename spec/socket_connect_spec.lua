@@ -124,9 +124,9 @@ describe("connect", function()
   it("reaches many peers at once", function()
     helper.run(function()
       local listener, address, port = peer.listen(128)
-      local lines = {}
+      local lines, callers = {}, {}
       for i = 1, 50 do
-        coev.spawn(function()
+        callers[i] = coev.spawn(function()
           local near = assert(socket.connect(address, port))
           near:send(i .. "\n")
           lines[i] = near:receive()
@@ -141,8 +141,8 @@ describe("connect", function()
         end)
       end
       listener:close()
-      coev.sleep(0.02)
       for i = 1, 50 do
+        callers[i]:await()
         assert.equal(i .. " echoed", lines[i])
       end
     end)
