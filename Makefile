@@ -41,7 +41,7 @@ BOUNDED = $(if $(shell command -v timeout 2>/dev/null),timeout --foreground --ki
 TOOLS := $(foreach lua,5.1 5.2 5.3 5.4,lua$(lua):lua$(lua)) luajit:luajit busted:lua-busted \
 	luacheck:lua-check luarocks:luarocks redis-server:redis-server
 # Programs of others that spec/dropin_spec.lua runs over coev; what is not installed is left out there.
-DROPIN_PACKAGES := lua-socket lua-redis lua-copas
+DROPIN_PACKAGES := lua-socket lua-redis lua-copas lua-xmlrpc
 BENCH_PACKAGES := lua-cqueues lua-luv lua-event lua-copas lua-socket wrk
 
 deps: ## install what building and testing need

@@ -1,7 +1,8 @@
-/* The load of the echo benches: one thread, epoll, 64-byte lines, each connection waits for its
+/* The load of the echo benches: one thread, epoll, lines of one length, each connection waits for its
  * echo before it sends the next, every echo is compared with what was sent.
- * usage: echo_load PORT CONNECTIONS MESSAGES PARALLEL
- * CONNECTIONS in all, PARALLEL of them at a time, MESSAGES on each. prints: messages echoed */
+ * usage: echo_load PORT CONNECTIONS MESSAGES PARALLEL [LENGTH]
+ * CONNECTIONS in all, PARALLEL of them at a time, MESSAGES on each, of LENGTH (64) bytes.
+ * prints: messages echoed */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -12,18 +13,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SIZE = 64, EVENTS = 256, DIGITS = 16 };
+enum { LENGTH = 64, EVENTS = 256, DIGITS = 16 };
 
 struct connection {
   int fd;
   long left;     /* messages still to be echoed */
   size_t got;    /* bytes of the current echo */
-  char sent[SIZE], received[SIZE];
+  char *sent, *received;
 };
 
 static struct sockaddr_in address;
 static int poller;
 static long messages, echoed, serial;
+static size_t size = LENGTH;
 
 static void check(int ok, const char *what) {
   if (!ok) {
@@ -47,7 +49,7 @@ static void speak(struct connection *c) {
   for (int i = 0; i < DIGITS; i++, number >>= 4)
     c->sent[i] = "0123456789abcdef"[number & 15];
   c->got = 0;
-  check(send(c->fd, c->sent, SIZE, MSG_NOSIGNAL) == SIZE, "send");
+  check(send(c->fd, c->sent, size, MSG_NOSIGNAL) == (ssize_t)size, "send");
 }
 
 static void begin(struct connection *c) {
@@ -58,14 +60,14 @@ static void begin(struct connection *c) {
 
 /* Takes what has come; returns 0 when this connection has had its last echo. */
 static int listen_to(struct connection *c) {
-  ssize_t n = recv(c->fd, c->received + c->got, SIZE - c->got, MSG_DONTWAIT);
+  ssize_t n = recv(c->fd, c->received + c->got, size - c->got, MSG_DONTWAIT);
   if (n < 0 && errno == EAGAIN)
     return 1;
   check(n > 0, "the server closed a connection");
   c->got += (size_t)n;
-  if (c->got < SIZE)
+  if (c->got < size)
     return 1;
-  if (memcmp(c->sent, c->received, SIZE) != 0) {
+  if (memcmp(c->sent, c->received, size) != 0) {
     fprintf(stderr, "a wrong echo\n");
     exit(1);
   }
@@ -76,8 +78,10 @@ static int listen_to(struct connection *c) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 5)
+  if (argc < 5)
     return 2;
+  if (argc > 5)
+    size = (size_t)atol(argv[5]);
   long connections = atol(argv[2]), parallel = atol(argv[4]), begun, ended = 0;
   messages = atol(argv[3]);
   address.sin_family = AF_INET;
@@ -87,8 +91,11 @@ int main(int argc, char **argv) {
   struct connection *all = calloc((size_t)parallel, sizeof *all);
   check(poller >= 0 && all != NULL && parallel <= connections, "start");
   for (begun = 0; begun < parallel; begun++) {
-    memset(all[begun].sent, '.', SIZE);
-    all[begun].sent[SIZE - 1] = '\n';
+    all[begun].sent = malloc(size);
+    all[begun].received = malloc(size);
+    check(all[begun].sent && all[begun].received, "malloc");
+    memset(all[begun].sent, '.', size);
+    all[begun].sent[size - 1] = '\n';
     dial(&all[begun]);
   }
   for (long i = 0; i < parallel && messages > 0; i++)

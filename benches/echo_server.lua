@@ -1,9 +1,9 @@
 -- An echo server, once in each library's natural style; ends after CONNECTIONS have come and gone.
--- usage: lua echo_server.lua KIND CONNECTIONS [line]   prints: its port, at the end: messages
+-- usage: lua echo_server.lua KIND CONNECTIONS [LENGTH [line]]   prints: its port, at the end: messages
 
-local kind, connections, line = arg[1], tonumber(arg[2]), arg[3] == "line"
-local BACKLOG = 128
-local SIZE = 64
+local kind, connections, line = arg[1], tonumber(arg[2]), arg[4] == "line"
+local BACKLOG = 1024
+local SIZE = tonumber(arg[3] or 64)
 local messages = 0
 
 local function say(value)
@@ -66,11 +66,16 @@ function kinds.luv()
     if accepted == connections then
       listener:close()
     end
+    local parts, size = {}, 0
     client:read_start(function(err, chunk)
       assert(not err, err)
       if chunk then
-        messages = messages + 1 -- the client waits for its echo: a chunk is a message
-        client:write(chunk)
+        parts[#parts + 1], size = chunk, size + #chunk
+        if size == SIZE then -- the client waits for its echo: no more than a message comes
+          messages = messages + 1
+          client:write(parts)
+          parts, size = {}, 0
+        end
       else
         client:close()
       end
@@ -159,7 +164,9 @@ function kinds.luasocket()
         if text then
           messages = messages + 1
           partial[ready] = nil
+          ready:settimeout(nil)
           assert(ready:send(line and text .. "\n" or text))
+          ready:settimeout(0)
         elseif err == "timeout" then
           partial[ready] = rest
         else

@@ -9,8 +9,10 @@ import argparse
 import ctypes
 import os
 import re
+import resource
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -42,7 +44,6 @@ NEEDS = {
     "switching": 'require "coev"',
 }
 CONNECTIONS = 64
-MESSAGES = 3000
 CPUS = sorted(os.sched_getaffinity(0))
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
@@ -271,7 +272,7 @@ def bench_switch():
         table(f"switch: {tasks} tasks", ["lua", "kind", "ns/switch", "/bare", "peer/coev"], rows)
 
 
-def serve(command, lua, connections, messages, parallel, traced=None):
+def serve(command, lua, connections, messages, parallel, size=64, traced=None):
     """One server and its load; returns the server's CPU seconds. Every echo is accounted for."""
     server = load = None
     try:
@@ -282,7 +283,7 @@ def serve(command, lua, connections, messages, parallel, traced=None):
         if not port:
             reap(server)
             raise Failed(f"{' '.join(server.args)}: printed no port")
-        load = start([BUILD / "echo_load", port, connections, messages, parallel], cpu=CPUS[-1])
+        load = start([BUILD / "echo_load", port, connections, messages, parallel, size], cpu=CPUS[-1])
         echoed = int(reap(load)[0])
         output, cpu = reap(server)
         if not echoed == int(output) == connections * messages:
@@ -295,14 +296,14 @@ def serve(command, lua, connections, messages, parallel, traced=None):
 
 def compile_c():
     BUILD.mkdir(parents=True, exist_ok=True)
-    for name in ("echo_server", "echo_load", "oversleep"):
+    for name in ("echo_server", "echo_load", "http_server", "oversleep"):
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", BUILD / name, HERE / (name + ".c")], check=True)
 
 
 def servers(kinds, *extra):
     """The commands of all servers that can run here, the C reference first."""
     compile_c()
-    found = {("C", "epoll"): lambda connections: ([BUILD / "echo_server", connections], None)}
+    found = {("C", "epoll"): lambda connections: ([BUILD / "echo_server", connections, *extra], None)}
     for lua in chosen(["luajit", "5.4"]):
         for kind in kinds_of(lua, kinds):
             found[lua, kind] = lambda connections, lua=lua, kind=kind: (
@@ -310,12 +311,12 @@ def servers(kinds, *extra):
     return found
 
 
-def system_calls(command, lua, connections, messages):
+def system_calls(command, lua, connections, messages, size):
     """System calls a message, counted by strace, those of an idle run subtracted."""
     totals = []
     for count in (messages, 0):
         with tempfile.NamedTemporaryFile(mode="r") as trace:
-            serve(command, lua, connections, count, connections, traced=trace.name)
+            serve(command, lua, connections, count, connections, size, traced=trace.name)
             found = re.search(r"^\s*100\.00\s+(?:[\d.]+\s+){2}(\d+)", trace.read(), re.MULTILINE)
             if not found:
                 raise Failed("strace printed no total")
@@ -323,15 +324,23 @@ def system_calls(command, lua, connections, messages):
     return (totals[0] - totals[1]) / (connections * messages)
 
 
-def echo(title, kinds, *extra):
-    connections, messages = CONNECTIONS, MESSAGES
-    found = servers(kinds, *extra)
+def overhead(values, lua, peers):
+    """Per round, coev's CPU beyond C's as a share of what the best peer has beyond it."""
+    measured = [values[lua, peer] for peer in peers if (lua, peer) in values]
+    if (lua, "coev") not in values or ("C", "epoll") not in values or not measured:
+        return None
+    rounds = zip(values["C", "epoll"], values[lua, "coev"], *measured)
+    return [(own - least) / max(min(others) - least, 1e-9) for least, own, *others in rounds]
+
+
+def echo(title, kinds, limits, connections, messages, size, *extra):
+    found = servers(kinds, size, *extra)
     cases = {}
     for name, command in found.items():
 
         def measure(command=command(connections)):
-            idle = serve(*command, connections, 0, connections)
-            busy = serve(*command, connections, messages, connections)
+            idle = serve(*command, connections, 0, connections, size)
+            busy = serve(*command, connections, messages, connections, size)
             return (busy - idle) * 1e6 / (connections * messages)
 
         cases[name] = measure
@@ -339,14 +348,16 @@ def echo(title, kinds, *extra):
     traced = shutil.which("strace")
     if not traced:
         print("SKIPPED system calls: no strace")
-    limits = {"luajit": 1.25, "5.4": 1.35}
+    title = f"{title} {connections} x {size}"
     rows = []
     for name in values:
         lua, kind = name
-        calls = "-"
+        calls = share = "-"
+        if kind == "coev":
+            share = verdict(f"{title} {lua} overhead", overhead(values, lua, kinds[1:]), 0.33)
         if traced:
             try:
-                count = system_calls(*found[name](connections), connections, 100)
+                count = system_calls(*found[name](connections), connections, max(3, 6000 // connections), size)
                 calls = verdict(f"{title} {lua} {kind} system calls", [count], 2.1 if kind == "coev" else None)
             except Failed as failure:
                 print(f"FAILED strace {lua} {kind}: {failure}")
@@ -355,20 +366,128 @@ def echo(title, kinds, *extra):
             lua, kind, spread(values[name], 2),
             verdict(f"{title} {lua} coev/C", ratio(values, name, ("C", "epoll")), limits.get(lua) if kind == "coev" else None),
             verdict(f"{title} {lua} {kind}/coev", ratio(values, name, own), 1.0, True) if kind not in ("coev", "epoll") else "-",
-            calls,
+            share, calls,
         ])
-    table(f"{title}: {connections} connections, {messages} messages of 64 bytes each, server CPU",
-          ["lua", "kind", "us/message", "/C", "peer/coev", "system calls"], rows)
+    table(f"{title}: so many connections, {messages} messages of so many bytes each, server CPU",
+          ["lua", "kind", "us/message", "/C", "peer/coev", "overhead/best peer's", "system calls"], rows)
 
 
 def bench_echo():
-    """server CPU and system calls per 64-byte message: C, coev, luv, cqueues, copas, LuaSocket"""
-    echo("echo", ["coev", "luv", "cqueues", "copas", "luasocket"])
+    """server CPU and system calls per message of 64 bytes and 16 KiB, 64 and 1,000 connections: C, coev, peers"""
+    limits = {"luajit": 1.15, "5.4": 1.25}
+    for connections, messages, size in ((64, 3000, 64), (1000, 150, 64), (64, 1000, 16384), (1000, 40, 16384)):
+        # A select loop is bound to 1,024 descriptors, the server's own among them.
+        kinds = ["coev", "luv", "cqueues"] + (["copas", "luasocket"] if connections < 1000 else [])
+        echo("echo", kinds, limits, connections, messages, size)
 
 
-def bench_lines():
-    """the echo bench, read by lines instead of by count (only when asked for)"""
-    echo("lines", ["coev", "cqueues", "copas", "luasocket"], "line")
+def bench_line():
+    """the echo bench with 64 connections, read by lines"""
+    for messages, size in ((3000, 64), (1000, 16384)):
+        echo("line", ["coev", "cqueues", "copas", "luasocket"], {"luajit": 1.3, "5.4": 1.3}, 64, messages, size, "line")
+
+
+def bench_accept():
+    """server CPU per connection that is made, brings one message and ends: C, coev, peers"""
+    count, parallel = 8000, 32
+    found = servers(["coev", "luv", "cqueues", "copas", "luasocket"])
+    cases = {
+        name: (lambda command=command(count): serve(*command, count, 1, parallel) * 1e6 / count)
+        for name, command in found.items()
+    }
+    values = interleave(cases)
+    rows = []
+    for lua, kind in values:
+        own = kind == "coev"
+        rows.append([
+            lua, kind, spread(values[lua, kind], 1),
+            verdict(f"accept {lua} {kind}/C", ratio(values, (lua, kind), ("C", "epoll")), 1.2 if own else None),
+            verdict(f"accept {lua} {kind}/coev", ratio(values, (lua, kind), (lua, "coev")), 1.0, True)
+            if kind not in ("coev", "epoll") else "-",
+        ])
+    table(f"accept: {count} connections of one message each, {parallel} at a time, server CPU",
+          ["lua", "kind", "us/connection", "/C", "peer/coev"], rows)
+
+
+def web(command, lua):
+    """One web server under wrk; returns its CPU microseconds a request."""
+    server = load = None
+    try:
+        server = start(command, lua, CPUS[0])
+        port = server.stdout.readline().decode().strip().rpartition(":")[2]
+        if not port:
+            reap(server)
+            raise Failed(f"{' '.join(server.args)}: printed no port")
+        load = start(["wrk", "-t1", f"-c{CONNECTIONS}", "-d2s", f"http://127.0.0.1:{port}/"], cpu=CPUS[-1])
+        output = reap(load)[0]
+        requests = re.search(r"(\d+) requests in", output)
+        if not requests or "Non-2xx" in output or "Socket errors" in output:
+            raise Failed(f"wrk says: {output}")
+        os.killpg(server.pid, signal.SIGKILL)
+        _, _, usage = os.wait4(server.pid, 0)
+        server.returncode = 0
+        server.stdout.close()
+        server.stderr.close()
+        return (usage.ru_utime + usage.ru_stime) * 1e6 / int(requests.group(1))
+    finally:
+        kill(load)
+        kill(server)
+
+
+def bench_http():
+    """server CPU per request: examples/http_server.lua under wrk with 64 kept connections, beside a C server"""
+    if not shutil.which("wrk"):
+        print("SKIPPED http: no wrk")
+        return
+    compile_c()
+    cases = {("C", "epoll"): lambda: web([BUILD / "http_server"], None)}
+    for lua in chosen(["luajit", "5.4"]):
+        program = ROOT / "examples" / "http_server.lua"
+        cases[lua, "coev"] = lambda lua=lua, program=program: web([lua_command(lua), program], lua)
+    values = interleave(cases)
+    limits = {"luajit": 1.15, "5.4": 1.4}
+    rows = [[lua, kind, spread(values[lua, kind], 2),
+             verdict(f"http {lua} coev/C", ratio(values, (lua, kind), ("C", "epoll")), limits.get(lua))]
+            for lua, kind in values]
+    table(f"http: GET / with {CONNECTIONS} kept connections, server CPU", ["lua", "kind", "us/request", "/C"], rows)
+
+
+def idle(command, lua, connections):
+    """Bytes a connection, when so many of them are open and do nothing."""
+    server, sockets = None, []
+    try:
+        server = start(command, lua, CPUS[0])
+        port = int(server.stdout.readline() or 0)
+        if not port:
+            reap(server)
+            raise Failed(f"{' '.join(server.args)}: printed no port")
+        for _ in range(connections):
+            sockets.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+        return float(reap(server)[0])
+    except OSError as problem:
+        raise Failed(f"{' '.join(server.args)}: {problem}") from problem
+    finally:
+        for each in sockets:
+            each.close()
+        kill(server)
+
+
+def bench_idle():
+    """bytes for each of 10,000 open connections on which a reader waits: coev, luv, cqueues"""
+    connections, page = 10_000, os.sysconf("SC_PAGE_SIZE")
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < connections + 100:
+        print(f"SKIPPED idle: fewer than {connections + 100} descriptors")
+        return
+    cases = {
+        (lua, kind): (lambda lua=lua, kind=kind: idle([lua_command(lua), "idle.lua", kind, connections, page], lua, connections))
+        for lua in chosen(["5.4", "luajit"])
+        for kind in kinds_of(lua, ["coev", "luv", "cqueues"])
+    }
+    values = interleave(cases)
+    limits = {"luajit": 1434, "5.4": 1843}
+    rows = [[lua, kind, verdict(f"idle {lua} {kind}", values[lua, kind], limits.get(lua) if kind == "coev" else None)]
+            for lua, kind in values]
+    table(f"idle: {connections} connections with a reader each, resident set", ["lua", "kind", "bytes/connection"], rows)
 
 
 def bench_memory():
@@ -504,21 +623,6 @@ def bench_interrupt():
     table("interrupt: SIGINT until the process is gone", ["lua", "kind", "ms"], rows)
 
 
-def bench_connections():
-    """server CPU per connection that brings one message (informative)"""
-    count, parallel = 8000, 32
-    found = servers(["coev", "luv", "cqueues", "copas", "luasocket"])
-    cases = {
-        name: (lambda command=command(count): serve(*command, count, 1, parallel) * 1e6 / count)
-        for name, command in found.items()
-    }
-    values = interleave(cases)
-    rows = [[lua, kind, spread(values[lua, kind], 1), verdict("", ratio(values, (lua, kind), ("C", "epoll")), None)]
-            for lua, kind in values]
-    table(f"connections: {count} of one message each, {parallel} at a time, server CPU",
-          ["lua", "kind", "us/connection", "/C"], rows)
-
-
 def bench_sleep():
     """CPU per sleep of 0 to 0.2 s, 100,000 tasks at once (informative)"""
     against_bare("sleep: 100000 tasks, 3 random sleeps each, CPU", "ns/sleep", "sleep.lua", chosen(["5.4", "luajit"]),
@@ -602,7 +706,6 @@ def bench_poll():
 
 
 BENCHES = {name[6:]: value for name, value in list(globals().items()) if name.startswith("bench_")}
-ASKED_ONLY = {"lines"}
 
 
 def facts():
@@ -627,10 +730,12 @@ def facts():
 
 def main():
     global options
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     listing = "\n".join(f"  {name:12} {bench.__doc__}" for name, bench in BENCHES.items())
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="benches:\n" + listing,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benches", nargs="*", metavar="BENCH", help="default: all but " + ", ".join(ASKED_ONLY))
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help="default: all")
     parser.add_argument("--lua", action="append", dest="luas", choices=LUAS, help="only this Lua; may be repeated")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each bench (default 5)")
     parser.add_argument("--limit", type=int, default=120, help="seconds after which a child is killed (default 120)")
@@ -643,7 +748,7 @@ def main():
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
     facts()
-    for name in options.benches or [name for name in BENCHES if name not in ASKED_ONLY]:
+    for name in options.benches or BENCHES:
         BENCHES[name]()
     print()
     for line in over_limit:

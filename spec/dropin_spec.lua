@@ -223,7 +223,7 @@ describe("copas", function()
         local heart = coev.spawn(function()
           while true do
             beats = beats + 1
-            coev.sleep(0.001)
+            coev.yield()
           end
         end)
         while answers < 30 do copas.step(0.01) end
@@ -232,5 +232,58 @@ describe("copas", function()
       assert(beats > 1, beats)
       print("fine")
     ]], "copas", "coxpcall")
+  end)
+end)
+
+describe("XML-RPC", function()
+  it("calls and serves methods side by side", function()
+    run([[
+      local xmlrpc = require "xmlrpc"
+      local rpc = require "xmlrpc.http"
+      local listener = assert(socket.bind("127.0.0.1", 0))
+      local url = "http://127.0.0.1:" .. select(2, listener:getsockname()) .. "/"
+      local inside, most = 0, 0
+      xmlrpc.srvMethods({
+        sums = {
+          add = function(_, a, b)
+            inside = inside + 1
+            most = math.max(most, inside)
+            coev.sleep(0.01)
+            inside = inside - 1
+            return a + b
+          end,
+        },
+      })
+
+      local function serve(client)
+        local length, line
+        repeat
+          line = assert(client:receive())
+          length = tonumber(line:lower():match("^content%-length: (%d+)")) or length
+        until line == ""
+        local method, arguments = xmlrpc.srvDecode(assert(client:receive(length)))
+        local ok, result = coev.pcall(xmlrpc.dispatch(method), unpack(arguments))
+        local answer = xmlrpc.srvEncode(ok and result or { code = 3, message = tostring(result) }, not ok)
+        client:send(("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s"):format(
+          #answer, answer))
+      end
+
+      coev.run(function()
+        local server = coev.spawn(socket.serve, listener, serve)
+        coev.group(function(group)
+          for i = 1, 20 do
+            group:spawn(function()
+              local ok, sum = rpc.call(url, "sums.add", i, 100)
+              assert(ok and sum == i + 100, tostring(sum))
+            end)
+          end
+        end)
+        local ok, message, code = rpc.call(url, "sums.add", 1)
+        assert(not ok and code == 3 and message:find("arithmetic"), tostring(message))
+        server:cancel()
+      end)
+      assert(most > 1, most)
+      print("fine")
+    ]], "xmlrpc.http")
   end)
 end)

@@ -124,9 +124,9 @@ describe("connect", function()
   it("reaches many peers at once", function()
     helper.run(function()
       local listener, address, port = peer.listen(128)
-      local lines = {}
+      local lines, callers = {}, {}
       for i = 1, 50 do
-        coev.spawn(function()
+        callers[i] = coev.spawn(function()
           local near = assert(socket.connect(address, port))
           near:send(i .. "\n")
           lines[i] = near:receive()
@@ -141,8 +141,8 @@ describe("connect", function()
         end)
       end
       listener:close()
-      coev.sleep(0.02)
       for i = 1, 50 do
+        callers[i]:await()
         assert.equal(i .. " echoed", lines[i])
       end
     end)
@@ -195,6 +195,27 @@ describe("connect", function()
     assert.equal("hello", (near:receive()))
     near:close()
     far:close()
+  end)
+end)
+
+describe("a timeout of 0", function()
+  it("sees all that has come, also on a socket that has waited before", function()
+    helper.run(function()
+      local near, far = peer.pair()
+      local listener, address, port = peer.listen()
+      for _, sock in ipairs({ near, listener }) do
+        sock:settimeout(0.001)
+      end
+      assert.equal("timeout", (select(2, near:receive())))
+      assert.equal("timeout", (select(2, listener:accept())))
+      far:send("hello\n")
+      local client = assert(socket.connect(address, port))
+      near:settimeout(0)
+      listener:settimeout(0)
+      assert.equal("hello", (near:receive()))
+      local accepted = assert(listener:accept())
+      peer.close(near, far, listener, client, accepted)
+    end)
   end)
 end)
 

@@ -1013,9 +1013,11 @@ function socket.tcp4() end
 ---@nodiscard
 function socket.tcp6() end
 
----*Waits* until a connection is made. *Fails* with "connection refused", "timeout",
----"host or service not provided, or not known" or what else the system says.
----Source: LuaSocket 3.1.
+---*Waits* until a connection is made. The addresses of a name are tried as RFC 8305 says:
+---both families in turn, the next one after 250 ms or as soon as one has failed; the
+---first that answers wins, the others are closed. *Fails* with "connection refused",
+---"timeout", "host or service not provided, or not known" or what else the system says:
+---where all addresses fail, of the last one. Source: LuaSocket 3.1.
 ---@param address string a host name, or an IPv4 or IPv6 address
 ---@param port integer|string a port, or the name of a service
 ---@param local_address? string the address to connect from
@@ -1043,7 +1045,7 @@ function socket.connect4(address, port, local_address, local_port) end
 ---@return string? err
 function socket.connect6(address, port, local_address, local_port) end
 
----A socket that listens, with the option `reuseaddr` set. *Fails* with "address
+---A socket that listens, with the option `reuseaddr` set. *Waits* for a name. *Fails* with "address
 ---already in use", "permission denied" or what else the system says.
 ---Source: LuaSocket 3.1.
 ---@param address string an address of this machine, a host name, or "*" for all IPv4 addresses
@@ -1216,7 +1218,9 @@ function socket.listen(address, port, options) end
 ---@return 1
 function socket.serve(listener, handler, options) end
 
----*Waits* until all that comes from one stream has gone to the other.
+---*Waits* until all that comes from one stream has gone to the other. Without timeouts
+---the bytes stay in the kernel where it can do that (Linux), and what has not been passed
+---on when the call ends early is input of `from` again.
 ---@param from coev.socket.Client
 ---@param to coev.socket.Client
 ---@return integer? bytes
@@ -1359,9 +1363,12 @@ function TCP:setpeername(address, port) end
 function TCP:setsockname(address, port) end
 
 ---*Waits* until a connection is made; the object is a client from then on, even
----after a failure. *Fails* as `socket.connect` does, with "timeout" under
----`settimeout(0)` while the connection is being made, and with "already
----connected". Source: LuaSocket 3.1.
+---after a failure. A socket that is not bound and has no family yet (`socket.tcp`) tries
+---the addresses of a name as `socket.connect` does, others try one after the other. The
+---timeout is one for the name and all attempts; after it one attempt goes on by itself.
+---Under `settimeout(0)` names are waited for, as in LuaSocket, but no connection.
+---*Fails* as `socket.connect` does, with "timeout" while the connection is being made,
+---and with "already connected". Source: LuaSocket 3.1.
 ---@param address string
 ---@param port integer|string
 ---@return 1? ok
@@ -1431,15 +1438,19 @@ function Client:receiveany(max) end
 function Client:receiveuntil(pattern, options) end
 
 ---*Waits*, and reads as `file:read` does: nil at the end. Formats: a number of bytes, "l"
----(default; the end of the line, LF or CR LF, is dropped), "L" (it is kept), "a".
----@param ... "l"|"L"|"a"|integer
----@return string? ...
+---(default; the end of the line, LF or CR LF, is dropped), "L" (it is kept), "a", and "n",
+---a numeral after any space: nil where there is none, and what could have begun one is
+---gone. A numeral ends where a byte comes that cannot belong to it, or the stream ends.
+---@param ... "l"|"L"|"a"|"n"|integer
+---@return string|number|nil ...
 function Client:read(...) end
 
 ---An iterator over what `read` returns for the format. *Raises* what fails but the end.
----On Lua 5.1 a `for` cannot park its task: there, call `read` in a `while`.
----@param format? "l"|"L"|integer (default "l")
----@return fun(): string?
+---On Lua 5.1 a `for` cannot park its task: a wait in it drives the others in place, and
+---comes back no sooner than waits that began later so, so that two of them that wait for
+---each other never do. There, call `read` in a `while`.
+---@param format? "l"|"L"|"n"|integer (default "l")
+---@return fun(): (string|number)?
 function Client:lines(format) end
 
 ---*Waits*, and writes strings and numbers, as `file:write` does. *Fails* as `send` does.
@@ -1529,8 +1540,8 @@ function UDP:sendto(message, ip, port) end
 ---@return string? err
 function UDP:setpeername(address, port) end
 
----Gives the socket a local address. Source: LuaSocket 3.1.
----@param address string an address of this machine, or "*" for all
+---Gives the socket a local address. *Waits* for a name. Source: LuaSocket 3.1.
+---@param address string an address of this machine, a host name, or "*" for all
 ---@param port integer|string 0 is any free port
 ---@return 1? ok
 ---@return string? err

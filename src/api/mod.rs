@@ -65,6 +65,7 @@ pub(crate) static PARTS: Parts = Parts {
         sync::BARRIER,
         sync::CHANNEL,
     ],
+    additions: socket::ADDITIONS,
     natives: natives::FUNCTIONS,
     helpers: Source {
         name: c"=coev",

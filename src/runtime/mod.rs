@@ -24,7 +24,7 @@ pub(crate) use crate::sched::{Moment, Phase, TaskId, Verdict};
 pub(crate) use deadline::{Deadline, now, now_seconds};
 pub(crate) use events::{ListId, Wait};
 pub(crate) use operation::Operation;
-pub(crate) use resolver::Resolve;
+pub(crate) use resolver::{Lookup, Resolve};
 pub(crate) use select::Select;
 
 use crate::error::Fault;

@@ -6,8 +6,8 @@ use super::fd_set::Watch;
 use super::resolver::Resolve;
 use super::select::Select;
 use super::signal::Settle;
-use super::stream::{Accept, Connect, Receive, ReceiveFrom, Send, SendFile, SendTo};
-use crate::sched::TaskId;
+use super::stream::{Accept, Bind, Connect, Receive, ReceiveFrom, Relay, Send, SendFile, SendTo};
+use crate::sched::{Moment, TaskId};
 use crate::vm::{Reply, Value};
 
 /// What a parked task waits for.
@@ -32,12 +32,16 @@ pub(crate) enum Operation {
     Accept(Accept),
     /// A connection.
     Connect(Box<Connect>),
+    /// The addresses to be bound to.
+    Bind(Box<Bind>),
     /// A message.
     ReceiveFrom(ReceiveFrom),
     /// Room for a message.
     SendTo(Box<SendTo>),
     /// Room for a file in a stream.
     SendFile(Box<SendFile>),
+    /// Bytes of one stream, and room for them in another.
+    Relay(Box<Relay>),
     /// Descriptors that are ready.
     Select(Box<Select>),
     /// What is known of a host.
@@ -62,6 +66,24 @@ impl Operation {
         }
     }
 
+    /// Does it end with what the system says of a descriptor?
+    pub(crate) fn is_outward(&self) -> bool {
+        !self.is_inward() && !matches!(self, Operation::Sleep | Operation::Watch(_))
+    }
+
+    /// May it have to be polled though nobody has woken it? Its task knows the deadline of its call then.
+    pub(crate) fn is_timed(&self) -> bool {
+        matches!(self, Operation::Connect(_))
+    }
+
+    /// When it has to be polled though nobody has woken it.
+    pub(crate) fn alarm(&self) -> Option<Moment> {
+        match self {
+            Operation::Connect(connect) => connect.alarm(),
+            _ => None,
+        }
+    }
+
     /// Tries to get done. Called in the call itself, and again at the turn of the task after each wake-up.
     pub(crate) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
         match self {
@@ -75,9 +97,11 @@ impl Operation {
             Operation::Send(send) => send.poll(runtime, task),
             Operation::Accept(accept) => accept.poll(runtime, task),
             Operation::Connect(connect) => connect.poll(runtime, task),
+            Operation::Bind(bind) => bind.poll(runtime, task),
             Operation::ReceiveFrom(receive) => receive.poll(runtime, task),
             Operation::SendTo(send) => send.poll(runtime, task),
             Operation::SendFile(send) => send.poll(runtime, task),
+            Operation::Relay(relay) => relay.poll(runtime, task),
             Operation::Select(select) => select.poll(runtime, task),
             Operation::Resolve(resolve) => resolve.poll(runtime, task),
         }
@@ -85,17 +109,19 @@ impl Operation {
 
     /// The deadline has passed: takes the task's id back and says what the call returns.
     pub(crate) fn expire(mut self, runtime: &Runtime, task: TaskId) -> Reply {
-        let reply = match &self {
+        let reply = match &mut self {
             Operation::Sleep | Operation::Suspend(_) | Operation::Settle(_) => Reply::none(),
             Operation::Join(..) => Reply::two(false, "timeout"),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
             Operation::SendFile(send) => send.cut_short("timeout"),
+            Operation::Relay(relay) => relay.cut_short("timeout"),
             Operation::Select(_) => Reply::one(""),
+            Operation::Connect(connect) => connect.expire(runtime),
             Operation::Event(_)
             | Operation::Watch(_)
             | Operation::Accept(_)
-            | Operation::Connect(_)
+            | Operation::Bind(_)
             | Operation::ReceiveFrom(_)
             | Operation::SendTo(_)
             | Operation::Resolve(_) => Reply::failure("timeout"),
@@ -107,7 +133,10 @@ impl Operation {
     /// Takes the task's id back from wherever it was left, and passes on what it had been given.
     pub(crate) fn withdraw(&mut self, runtime: &Runtime, task: TaskId) {
         match self {
-            Operation::Sleep | Operation::Suspend(_) | Operation::Resolve(_) => {}
+            Operation::Sleep
+            | Operation::Suspend(_)
+            | Operation::Resolve(_)
+            | Operation::Bind(_) => {}
             Operation::Settle(settle) => settle.withdraw(runtime),
             Operation::Event(wait) => wait.withdraw(runtime, task),
             Operation::Join(joined, _) => runtime.leave_join(*joined, task),
@@ -119,7 +148,8 @@ impl Operation {
             Operation::ReceiveFrom(receive) => receive.withdraw(runtime, task),
             Operation::SendTo(send) => send.withdraw(runtime, task),
             Operation::SendFile(send) => send.withdraw(runtime, task),
-            Operation::Select(select) => select.withdraw(runtime),
+            Operation::Relay(relay) => relay.withdraw(runtime, task),
+            Operation::Select(select) => select.withdraw(runtime, task),
         }
     }
 
@@ -136,9 +166,14 @@ impl Operation {
             Operation::Send(send) => format!("send on {}", send.stream),
             Operation::Accept(accept) => format!("accept on {}", accept.stream),
             Operation::Connect(connect) => format!("connect to {}", connect.target()),
+            Operation::Bind(bind) => format!("bind to {}", bind.target()),
             Operation::ReceiveFrom(receive) => format!("receive on {}", receive.stream),
             Operation::SendTo(send) => format!("send on {}", send.stream),
             Operation::SendFile(send) => format!("sendfile on {}", send.stream),
+            Operation::Relay(relay) => {
+                let [from, to] = relay.ends();
+                format!("copy from {from} to {to}")
+            }
             Operation::Select(select) => format!("select of {} descriptors", select.len()),
             Operation::Resolve(resolve) => format!("look-up of {}", resolve.subject()),
         }

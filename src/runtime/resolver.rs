@@ -6,6 +6,7 @@ use super::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
 use crate::sys::hosts::{Finding, Inquiry};
+use crate::sys::names::{Answer, Family, Question};
 use crate::vm::{Reply, Value};
 use std::collections::VecDeque;
 use std::io;
@@ -34,6 +35,14 @@ pub(crate) struct Case {
     finding: OnceLock<Finding>,
     /// The tasks that wait for it.
     waiters: Mutex<Vec<TaskId>>,
+}
+
+/// Addresses that are asked for where that is needed.
+pub(crate) struct Lookup {
+    /// The question.
+    question: Question,
+    /// Where its answer will be, once it has been asked.
+    case: Option<Arc<Case>>,
 }
 
 /// A call that asks for what is known of a host, and answers it as one string.
@@ -117,6 +126,46 @@ impl Case {
     }
 }
 
+impl Lookup {
+    /// Nobody has been asked yet.
+    pub(crate) fn new(question: Question) -> Lookup {
+        Lookup {
+            question,
+            case: None,
+        }
+    }
+
+    /// Whom it asks for.
+    pub(crate) fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// Asks for addresses of this family, unless it has been said which; before the first poll.
+    pub(crate) fn narrow(&mut self, family: Family) {
+        if self.question.family == Family::Unspecified {
+            self.question.family = family;
+        }
+    }
+
+    /// The answer: at once where host and port are numbers, else when a thread has it. The task is woken then.
+    pub(crate) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Option<Answer> {
+        let case = match &self.case {
+            Some(case) => case,
+            None => match self.question.numeric() {
+                Some(answer) => return Some(answer),
+                None => match runtime.ask(Inquiry::Addresses(self.question.clone()), task) {
+                    Ok(case) => self.case.insert(case),
+                    Err(error) => return Some(Err(failure::word(&error))),
+                },
+            },
+        };
+        match case.finding() {
+            Some(Finding::Addresses(answer)) => Some(answer.clone()),
+            Some(Finding::Facts(_)) | None => None,
+        }
+    }
+}
+
 impl Resolve {
     /// A call that has not asked yet.
     pub(crate) fn new(inquiry: Inquiry) -> Resolve {
@@ -152,8 +201,9 @@ impl Resolve {
     }
 }
 
-/// The facts as one string: each behind its letter; `4` and `6` stand before addresses.
+/// The facts as one string: each behind its letter; `4` and `6` stand before addresses, whose port comes second.
 fn reply(finding: Finding) -> Reply {
+    let mut port = Value::Nil;
     let facts = match finding {
         Finding::Facts(facts) => facts,
         Finding::Addresses(answer) => answer.map(|addresses| {
@@ -161,11 +211,14 @@ fn reply(finding: Finding) -> Reply {
                 let letter = if address.is_ipv4() { '4' } else { '6' };
                 format!("{letter}{}", address.ip())
             };
+            port = addresses
+                .first()
+                .map_or(Value::Nil, |address| i64::from(address.port()).into());
             addresses.iter().map(fact).collect()
         }),
     };
     match facts {
-        Ok(facts) => Reply::one(Value::from(facts.join(SEPARATOR))),
+        Ok(facts) => Reply::two(facts.join(SEPARATOR), port),
         Err(reason) => Reply::failure(reason),
     }
 }

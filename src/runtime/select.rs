@@ -20,7 +20,12 @@ pub(crate) struct Select {
     wanted: Vec<Wanted>,
     /// Their poller, once the call has to wait, and its place among the interests.
     poller: Option<(Poller, Key)>,
+    /// How many sockets of coev's had been closed when the call began.
+    closings: Option<u64>,
 }
+
+/// The answer when one has been closed meanwhile: it may have been one of these, and its number be another's now.
+const CLOSED: &str = "closed";
 
 impl Select {
     /// A call that has not looked yet; a descriptor may come once for each direction.
@@ -37,6 +42,7 @@ impl Select {
         Select {
             wanted,
             poller: None,
+            closings: None,
         }
     }
 
@@ -47,6 +53,10 @@ impl Select {
 
     /// Looks, and waits where none is ready. Answers the ready ones as text: `r` or `w`, and the number.
     pub(crate) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
+        if *self.closings.get_or_insert(runtime.closings()) != runtime.closings() {
+            self.withdraw(runtime, task);
+            return Poll::Ready(Reply::one(CLOSED));
+        }
         let found = match ready(&self.wanted) {
             Ok(found) if found.is_empty() => match self.watch(runtime, task) {
                 Ok(()) => return Poll::Pending,
@@ -54,7 +64,7 @@ impl Select {
             },
             found => found,
         };
-        self.withdraw(runtime);
+        self.withdraw(runtime, task);
         Poll::Ready(match found {
             Ok(found) => Reply::one(Value::from(text_of(&found))),
             Err(error) => Reply::failure(failure::word(&error)),
@@ -80,11 +90,17 @@ impl Select {
         };
         let mut core = runtime.core.borrow_mut();
         core.interests.watch(key, Direction::Read, task);
+        if !core.watchers.contains(&task) {
+            core.watchers.push(task);
+        }
         Ok(())
     }
 
     /// The task waits no more.
-    pub(crate) fn withdraw(&mut self, runtime: &Runtime) {
+    pub(crate) fn withdraw(&mut self, runtime: &Runtime, task: TaskId) {
+        let mut core = runtime.core.borrow_mut();
+        core.watchers.retain(|watcher| *watcher != task);
+        drop(core);
         if let Some((poller, key)) = self.poller.take() {
             runtime.forget_interest(key);
             drop(poller);

@@ -315,6 +315,10 @@ impl Runtime {
         let ticket = std::mem::take(&mut record.body.ticket);
         let taken = core.parked.take(ticket);
         let mut operation = taken.expect("only a task with an operation is polled");
+        // What has come counts, however long ago the system was asked. Should it say no, the next look tells.
+        if due && operation.is_outward() && !core.interests.is_empty() {
+            let _ = core.poll(Some(0));
+        }
         drop(core);
 
         let outcome = if cancelled {
@@ -324,7 +328,7 @@ impl Runtime {
         } else {
             match operation.poll(self, task) {
                 Poll::Ready(reply) => Outcome::Reply(reply),
-                Poll::Pending if due && self.is_own_deadline(task, owner) => {
+                Poll::Pending if due && self.is_own_deadline(task, owner, &operation) => {
                     Outcome::Reply(operation.expire(self, task))
                 }
                 Poll::Pending if self.scoped.get() && self.verdict(owner).is_some() => {
@@ -332,7 +336,12 @@ impl Runtime {
                     Outcome::Alarm
                 }
                 Poll::Pending => {
+                    let alarm = self.next_alarm(task, owner, &operation);
                     let mut core = self.core.borrow_mut();
+                    if let Some(alarm) = alarm {
+                        core.timers.start(alarm, task.index());
+                        core.record(task).due = false;
+                    }
                     let ticket = core.parked.put(operation);
                     let record = core.record(task);
                     record.body.ticket = ticket;

@@ -109,7 +109,7 @@ impl Runtime {
             }
             None => ready = true,
         }
-        let until = self.until(waiter, owner, deadline);
+        let until = self.until(waiter, owner, deadline, &operation);
         if operation.is_inward() && until.is_none() && owner == Some(waiter) {
             self.note_inward(waiter);
         }
@@ -133,15 +133,20 @@ impl Runtime {
     }
 
     /// When the wait must be looked at, for its own deadline or for one of the scopes around it.
-    fn until(&self, waiter: TaskId, owner: Option<TaskId>, deadline: Deadline) -> Option<Moment> {
+    fn until(
+        &self,
+        waiter: TaskId,
+        owner: Option<TaskId>,
+        deadline: Deadline,
+        operation: &Operation,
+    ) -> Option<Moment> {
         let own = match deadline {
             Deadline::At(moment) => Some(moment),
             Deadline::Never | Deadline::Now => None,
         };
-        if !self.scoped.get() {
+        if !self.scoped.get() && !operation.is_timed() {
             return own;
         }
-        let nearest = self.with_scopes(owner, |scopes| scopes.nearest()).flatten();
         let mut core = self.core.borrow_mut();
         let rarities = core.record(waiter).rarities.get_or_insert_default();
         rarities.own_deadline = if deadline == Deadline::Now {
@@ -149,12 +154,49 @@ impl Runtime {
         } else {
             own
         };
-        [own, nearest].into_iter().flatten().min()
+        drop(core);
+        self.next_look(waiter, owner, operation)
     }
 
-    /// Has the deadline of the waiter's own call passed, rather than one of the scopes around it?
-    pub(super) fn is_own_deadline(&self, waiter: TaskId, owner: Option<TaskId>) -> bool {
-        let scoped = self.is_scoped(owner);
+    /// When a wait whose own deadline is known must be looked at: at that, at one of the scopes around it, or when its
+    /// operation asks for it.
+    pub(super) fn next_look(
+        &self,
+        waiter: TaskId,
+        owner: Option<TaskId>,
+        operation: &Operation,
+    ) -> Option<Moment> {
+        let nearest = self.with_scopes(owner, |scopes| scopes.nearest()).flatten();
+        let mut core = self.core.borrow_mut();
+        let rarities = core.record(waiter).rarities.as_ref();
+        let own = rarities
+            .and_then(|rarities| rarities.own_deadline)
+            .filter(|own| *own > Moment(0));
+        [own, nearest, operation.alarm()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The same, where the operation may have changed its mind.
+    pub(super) fn next_alarm(
+        &self,
+        waiter: TaskId,
+        owner: Option<TaskId>,
+        operation: &Operation,
+    ) -> Option<Moment> {
+        let timed = operation.is_timed();
+        timed.then(|| self.next_look(waiter, owner, operation))?
+    }
+
+    /// Has the deadline of the waiter's own call passed, rather than one of the scopes around it or of its operation?
+    pub(super) fn is_own_deadline(
+        &self,
+        waiter: TaskId,
+        owner: Option<TaskId>,
+        operation: &Operation,
+    ) -> bool {
+        let scoped = self.is_scoped(owner) || operation.is_timed();
         let mut core = self.core.borrow_mut();
         let rarities = core.record(waiter).rarities.as_ref();
         !scoped

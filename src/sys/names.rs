@@ -4,7 +4,7 @@ use super::failure;
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr;
 
 /// What is asked for.
@@ -67,10 +67,14 @@ impl Family {
 }
 
 impl Question {
-    /// The answer when no resolver is needed: host and port are numbers.
+    /// The answer when no resolver is needed: host and port are numbers, or the host is every local address.
     pub(crate) fn numeric(&self) -> Option<Answer> {
         let port: u16 = self.service.parse().ok()?;
-        let host: IpAddr = self.host.as_ref()?.parse().ok()?;
+        let host: IpAddr = match (&self.host, self.family) {
+            (Some(host), _) => host.parse().ok()?,
+            (None, Family::V6) => Ipv6Addr::UNSPECIFIED.into(),
+            (None, _) => Ipv4Addr::UNSPECIFIED.into(),
+        };
         let address = SocketAddr::new(host, port);
         Some(if self.family.has(&address) {
             Ok(vec![address])

@@ -42,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) classes: &'static [&'static [ClassDef]],
     /// The submodules: name, name in `package.loaded`, functions.
     pub(crate) modules: &'static [Module],
+    /// More Lua source of submodules, called as theirs is when all of them are there.
+    pub(crate) additions: &'static [Addition],
     /// The functions that only the embedded Lua sees.
     pub(crate) natives: &'static [Function],
     /// Called with the table of these, and the two marks; answers the Lua functions that `Library` keeps.
@@ -60,6 +62,14 @@ pub(crate) struct Module {
     pub(crate) functions: &'static [Function],
     /// Lua source that is called with the module's table, coev's and that of the natives, and adds what is better
     /// said in Lua.
+    pub(crate) source: Source,
+}
+
+/// Lua source that belongs to a submodule.
+pub(crate) struct Addition {
+    /// The submodule's field in `coev`.
+    pub(crate) module: &'static CStr,
+    /// The source.
     pub(crate) source: Source,
 }
 
@@ -162,6 +172,12 @@ impl Library {
             }
             for module in parts.modules {
                 add_module(l, host, library.helpers.guard, host + 1, module);
+            }
+            for addition in parts.additions {
+                ffi::lua_getfield(l, -1, addition.module.as_ptr()); // host natives coev m
+                ffi::lua_pushvalue(l, -2); // host natives coev m coev
+                ffi::lua_pushvalue(l, host + 1); // host natives coev m coev natives
+                call_source(l, addition.source, 3, 0); // host natives coev
             }
             ffi::lua_remove(l, -2); // host coev
 

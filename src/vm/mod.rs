@@ -35,7 +35,7 @@ pub(crate) use compat::{CLOSES_VARIABLES, NESTED_WAITS};
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
 pub(crate) use entry::{Host, leaving as entry_leaving, listing as entry_listing, of as entry_of};
-pub(crate) use library::{ClassDef, Function, Library, Module, Parts, Source};
+pub(crate) use library::{Addition, ClassDef, Function, Library, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
 pub(crate) use object::{Class, Object};
 pub(crate) use outcome::{

@@ -108,6 +108,11 @@ impl<'a> Stack<'a> {
         self.kind(slot) == ffi::LUA_TTABLE
     }
 
+    /// Is there a string?
+    pub(crate) fn is_string(&self, slot: i32) -> bool {
+        self.kind(slot) == ffi::LUA_TSTRING
+    }
+
     /// The strings of the list at `slot`, one after the other.
     pub(crate) fn strings(&self, slot: i32) -> Result<Box<[u8]>, Fault> {
         let mut bytes = Vec::new();

@@ -64,7 +64,7 @@ pub(super) enum Role {
 
 impl Role {
     /// The classes that have the role: of internet addresses, and of paths.
-    fn classes(self) -> &'static [Class] {
+    pub(super) fn classes(self) -> &'static [Class] {
         match self {
             Role::Any => ANY,
             Role::Master => &[MASTER, UNIX_MASTER],

@@ -7,7 +7,7 @@ use crate::sys::hosts::{self, Inquiry};
 use crate::sys::names::{Family, Question};
 use crate::vm::{Function, Outcome, Reply, Stack};
 
-/// The functions, which `socket.lua` takes out of the module again.
+/// The functions, which Lua takes out of the module again.
 pub(super) const ADDRESSES: Function = function!(waits c"addresses_of", addresses_of);
 /// All about a host.
 pub(super) const HOST: Function = function!(waits c"facts_of", facts_of);
@@ -27,11 +27,15 @@ fn ask(runtime: &Runtime, stack: &Stack, inquiry: Inquiry) -> Result<Outcome, Fa
     runtime.wait(stack, resolve, Deadline::Never)
 }
 
-/// `addresses_of(host)` → its addresses, `4` or `6` before each.
+/// `addresses_of(host [, service])` → its addresses, `4` or `6` before each, and the service's port.
 fn addresses_of(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let question = Question {
         host: Some(stack.text(HOST_SLOT)?.to_owned()),
-        service: "0".into(),
+        service: if stack.is_absent(SERVICE_SLOT) {
+            "0".into()
+        } else {
+            stack.text(SERVICE_SLOT)?.to_owned()
+        },
         family: Family::Unspecified,
     };
     ask(runtime, stack, Inquiry::Addresses(question))

@@ -1,10 +1,10 @@
-//! `sendfile`: a file, or a part of one, to a stream.
+//! `sendfile`: a file, or a part of one, to a stream; and what comes from one stream to another.
 
 use super::common::{Role, closed, deadline, self_as};
-use crate::api::method;
+use crate::api::{function, method};
 use crate::error::Fault;
-use crate::runtime::stream::SendFile;
-use crate::runtime::{Operation, Runtime};
+use crate::runtime::stream::{Relay, SendFile, Stream};
+use crate::runtime::{Deadline, Operation, Runtime};
 use crate::sys::failure;
 use crate::vm::{Function, Outcome, Reply, Stack};
 use std::ffi::OsStr;
@@ -15,6 +15,13 @@ use std::os::unix::ffi::OsStrExt;
 /// `sendfile`, of streams.
 pub(super) const SENDFILE: Function = method!(waits c"sendfile", sendfile);
 
+/// What `copy` calls, where both streams are coev's.
+pub(super) const RELAY: Function = function!(waits c"relay", relay);
+
+/// The streams of `copy`.
+const FROM: i32 = 1;
+/// Where the bytes go.
+const TO: i32 = 2;
 /// The path of the file.
 const PATH: i32 = 2;
 /// Where to begin in it.
@@ -60,4 +67,19 @@ fn sendfile(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         sent: 0,
     };
     runtime.wait(stack, Operation::SendFile(Box::new(send)), deadline)
+}
+
+/// `relay(from, to)` → the bytes passed on until the end, or `nil`, the reason, and how many. The reason is "none", at
+/// once, where there is no way through the kernel, or a timeout for each piece.
+fn relay(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let classes = Role::Client.classes();
+    let [from, to] = [FROM, TO].map(|slot| stack.object::<Stream>(slot, classes, "client"));
+    let (from, to) = (from?, to?);
+    let timed = [&from, &to].map(|stream| stream.timeouts.get().nearest().is_some());
+    match Relay::new(from, to) {
+        Ok(relay) if timed == [false, false] => {
+            runtime.wait(stack, Operation::Relay(Box::new(relay)), Deadline::Never)
+        }
+        _ => Ok(Outcome::Reply(Reply::failure("none"))),
+    }
 }

@@ -1,20 +1,18 @@
 //! The functions of `coev.socket`.
 
+use super::common::closed;
 use super::{
     CLIENT, DGRAM, DGRAM_CONNECTED, MASTER, SERVER, UDP, UDP_CONNECTED, UNIX_CLIENT, UNIX_SERVER,
-    dns, select, udp, unix,
+    dns, file, select, udp, unix,
 };
 use crate::api::function;
 use crate::error::Fault;
-use crate::runtime::stream::{Connect, Stream, Target};
+use crate::runtime::stream::{Bind, Connect, Purpose, Stream, Target};
 use crate::runtime::{Deadline, Operation, Runtime};
 use crate::sys::names::{Family, Question};
-use crate::sys::socket::{Address, Kind, Knob, Setting, Socket};
+use crate::sys::socket::{Kind, Knob, Setting, Socket};
 use crate::sys::{clock, failure};
 use crate::vm::{Function, Outcome, Reply, Stack, Value};
-use std::borrow::Cow;
-use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// The functions.
@@ -23,7 +21,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"tcp4", tcp4),
     function!(c"tcp6", tcp6),
     function!(waits c"connect", connect),
-    function!(c"bind", bind),
+    function!(waits c"bind", bind),
     function!(c"gettime", gettime),
     function!(c"udp", udp),
     function!(c"udp4", udp4),
@@ -32,6 +30,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"unix_dgram", unix::dgram),
     function!(c"pair", unix::pair),
     function!(c"fdopen", fdopen),
+    file::RELAY,
     select::WAIT,
     dns::ADDRESSES,
     dns::HOST,
@@ -146,30 +145,21 @@ fn connect(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let family = read_family(stack, slot::FAMILY)?;
     let question = read_question(stack, slot::HOST, slot::PORT, family)?;
     let stream = Rc::new(Stream::new(runtime, None, Family::Unspecified));
-    if !stack.is_absent(slot::LOCAL_HOST) {
+    let local = if stack.is_absent(slot::LOCAL_HOST) {
+        None
+    } else {
         let service = if stack.is_absent(slot::LOCAL_PORT) {
             "0".into()
         } else {
             read_port(stack, slot::LOCAL_PORT)?
         };
-        let local = Question {
+        Some(Question {
             host: read_bind_host(stack, slot::LOCAL_HOST)?,
             service,
             family,
-        };
-        if let Err(reason) = bind_first(runtime, &stream, &local) {
-            return Ok(Outcome::Reply(Reply::failure(reason)));
-        }
-    }
-    let question = Question {
-        family: if family == Family::Unspecified {
-            stream.family()
-        } else {
-            family
-        },
-        ..question
+        })
     };
-    let connect = Connect::new(stream, question, Target::Object(CLIENT));
+    let connect = Connect::new(stream, local, question, Target::Object(CLIENT));
     runtime.wait(
         stack,
         Operation::Connect(Box::new(connect)),
@@ -193,60 +183,49 @@ fn bind(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         service,
         family,
     };
-    let mut reason = Cow::Borrowed("no info on address");
-    for address in match question.resolve() {
-        Ok(addresses) => addresses,
-        Err(reason) => return Ok(Outcome::Reply(Reply::failure(reason))),
-    } {
-        match listen_on(runtime, address, backlog) {
-            Ok(stream) => {
-                return Ok(Outcome::Reply(Reply::one(Value::Object(
-                    SERVER,
-                    Rc::new(stream),
-                ))));
-            }
-            Err(error) => reason = failure::word(&error),
-        }
+    let stream = Stream::new(runtime, None, Family::Unspecified);
+    if let Err(error) = stream.set(Setting::Number(Knob::REUSE_ADDRESS, 1)) {
+        return Ok(Outcome::Reply(Reply::failure(failure::word(&error))));
     }
-    Ok(Outcome::Reply(Reply::failure(reason)))
+    let purpose = Purpose::Listen(backlog, SERVER);
+    wait_bound(
+        runtime,
+        stack,
+        Bind::new(Rc::new(stream), question, purpose),
+    )
 }
 
-/// A listening stream on one address.
-fn listen_on(runtime: &Runtime, address: SocketAddr, backlog: i32) -> io::Result<Stream> {
-    let family = if address.is_ipv4() {
-        Family::V4
-    } else {
-        Family::V6
-    };
-    let socket = Socket::new(family, Kind::Stream)?;
-    socket.set(&Setting::Number(Knob::REUSE_ADDRESS, 1))?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    Ok(Stream::new(runtime, Some(socket), family))
-}
-
-/// Binds a stream to the first of a question's addresses that will do.
-pub(super) fn bind_first(
+/// Binds a socket to the host and the port at these slots.
+pub(super) fn bind_named(
     runtime: &Runtime,
-    stream: &Stream,
-    question: &Question,
-) -> Result<(), Cow<'static, str>> {
-    let mut reason = Cow::Borrowed("no info on address");
-    for address in question.resolve()? {
-        let family = if address.is_ipv4() {
-            Family::V4
-        } else {
-            Family::V6
-        };
-        let bound = stream
-            .open(runtime, family)
-            .and_then(|()| stream.with_socket(|socket| socket.bind(&Address::from(address))));
-        match bound {
-            Ok(()) => return Ok(()),
-            Err(error) => reason = failure::word(&error),
-        }
+    stack: &Stack,
+    stream: Rc<Stream>,
+    host: i32,
+    port: i32,
+) -> Result<Outcome, Fault> {
+    let host = read_bind_host(stack, host)?;
+    let family = match (stream.family(), &host) {
+        (Family::Unspecified, None) => Family::V4,
+        (family, _) => family,
+    };
+    let question = Question {
+        host,
+        service: read_port(stack, port)?,
+        family,
+    };
+    if stream.is_closed() {
+        return Ok(closed());
     }
-    Err(reason)
+    let bind = Bind::new(stream, question, Purpose::Address);
+    wait_bound(runtime, stack, bind)
+}
+
+/// Binds now, or when the name has been looked up.
+fn wait_bound(runtime: &Runtime, stack: &Stack, bind: Bind) -> Result<Outcome, Fault> {
+    match bind.at_once(runtime) {
+        Some(reply) => Ok(Outcome::Reply(reply)),
+        None => runtime.wait(stack, Operation::Bind(Box::new(bind)), Deadline::Never),
+    }
 }
 
 /// Whom to connect to.
@@ -286,7 +265,7 @@ pub(super) fn read_backlog(stack: &Stack, slot: i32) -> Result<i32, Fault> {
     if stack.is_absent(slot) {
         return Ok(BACKLOG);
     }
-    i32::try_from(stack.integer(slot)?).map_err(|_| Fault::argument(slot, "backlog out of range"))
+    i32::try_from(stack.truncated(slot)?).map_err(|_| Fault::argument(slot, "backlog out of range"))
 }
 
 /// The family by LuaSocket's names.

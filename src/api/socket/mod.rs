@@ -10,7 +10,7 @@ mod tcp;
 mod udp;
 mod unix;
 
-use crate::vm::{Class, ClassDef, Function, Module, Source};
+use crate::vm::{Addition, Class, ClassDef, Function, Module, Source};
 
 /// The class of a socket that is neither connected nor listening.
 const MASTER: Class = Class(0);
@@ -69,6 +69,25 @@ pub(super) const CLASSES: &[ClassDef] = &[
     class(c"unixdgram{unconnected}", unix::DATAGRAM_METHODS),
     class(c"unixdgram{connected}", unix::DATAGRAM_METHODS),
 ];
+
+/// The files of Lua that come after the module's own.
+pub(super) const ADDITIONS: &[Addition] = &[
+    addition(c"=coev.socket.options", include_str!("options.lua")),
+    addition(c"=coev.socket.names", include_str!("names.lua")),
+    addition(c"=coev.socket.files", include_str!("files.lua")),
+    addition(c"=coev.socket.server", include_str!("server.lua")),
+    addition(c"=coev.socket.select", include_str!("select.lua")),
+    addition(c"=coev.socket.protect", include_str!("protect.lua")),
+    addition(c"=coev.socket.stream", include_str!("stream.lua")),
+];
+
+/// One of them.
+const fn addition(name: &'static std::ffi::CStr, text: &'static str) -> Addition {
+    Addition {
+        module: MODULE.name,
+        source: Source { name, text },
+    }
+}
 
 /// The module.
 pub(super) const MODULE: Module = Module {

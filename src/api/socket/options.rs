@@ -1,4 +1,4 @@
-//! Socket options, by LuaSocket's names. What it takes in tables, `socket.lua` hands on as arguments.
+//! Socket options, by LuaSocket's names. What it takes in tables, `options.lua` hands on as arguments.
 
 use super::common::{Role, SELF, closed, done, self_as};
 use super::{UDP, UDP_CONNECTED};

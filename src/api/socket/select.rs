@@ -6,7 +6,7 @@ use crate::runtime::{Deadline, Operation, Runtime, Select};
 use crate::sys::readiness::Wanted;
 use crate::vm::{Function, Outcome, Stack};
 
-/// The function, which `socket.lua` takes out of the module again.
+/// The function, which Lua takes out of the module again.
 pub(super) const WAIT: Function = function!(waits c"await_ready", await_ready);
 
 /// The descriptors as text.
@@ -14,7 +14,8 @@ const DESCRIPTORS: i32 = 1;
 /// The seconds; less than 0 is for ever.
 const SECONDS: i32 = 2;
 
-/// `await_ready(descriptors, seconds)` → those that are ready. As text: `r` or `w`, then the number, one after the other.
+/// `await_ready(descriptors, seconds)` → those that are ready. As text: `r` or `w`, then the number, one after the other;
+/// or `closed`, when a socket of coev's has been closed meanwhile.
 fn await_ready(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let mut wanted = Vec::new();
     for word in stack.text(DESCRIPTORS)?.split_inclusive(['r', 'w']) {

@@ -1,7 +1,7 @@
 //! The methods of UDP sockets, and those that messages between paths share with them.
 
 use super::common::{self, Role, SELF, closed, deadline, done, internet_address, self_as};
-use super::functions::{bind_first, read_bind_host, read_port};
+use super::functions::{bind_named, read_port};
 use super::{DGRAM, UDP, UDP_CONNECTED, options};
 use crate::api::method;
 use crate::error::Fault;
@@ -34,7 +34,7 @@ pub(super) const METHODS: &[Function] = &[
     method!(c"getpeername", getpeername),
     method!(c"getsockname", getsockname),
     method!(c"setpeername", setpeername),
-    method!(c"setsockname", setsockname),
+    method!(waits c"setsockname", setsockname),
 ];
 
 /// `receive`, of messages.
@@ -173,7 +173,7 @@ fn getsockname(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     }))
 }
 
-/// `sock:setpeername(address, port)`, or `sock:setpeername("*")`. Names are resolved in `socket.lua`, which waits.
+/// `sock:setpeername(address, port)`, or `sock:setpeername("*")`. Names are resolved in `names.lua`, which waits.
 fn setpeername(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let stream = self_as(stack, Role::Datagram)?;
     let host = stack.text(FIRST)?;
@@ -207,7 +207,11 @@ fn connect_first(
     question: &Question,
 ) -> Result<(), Cow<'static, str>> {
     let mut reason = Cow::Borrowed("no info on address");
-    for address in question.resolve()? {
+    // Names have been looked up in `names.lua`.
+    let answer = question.numeric();
+    for address in
+        answer.unwrap_or_else(|| Err("host or service not provided, or not known".into()))?
+    {
         let address = Address::from(address);
         let opened = stream.open(runtime, Family::of(&address));
         let connected = opened.and_then(|()| stream.with_socket(|socket| socket.connect(&address)));
@@ -222,21 +226,5 @@ fn connect_first(
 /// `sock:setsockname(address, port)`
 fn setsockname(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let stream = self_as(stack, Role::Unconnected)?;
-    let host = read_bind_host(stack, FIRST)?;
-    let family = match (stream.family(), &host) {
-        (Family::Unspecified, None) => Family::V4,
-        (family, _) => family,
-    };
-    let question = Question {
-        host,
-        service: read_port(stack, SECOND)?,
-        family,
-    };
-    if stream.is_closed() {
-        return Ok(closed());
-    }
-    Ok(match bind_first(runtime, &stream, &question) {
-        Ok(()) => done(),
-        Err(reason) => Outcome::Reply(Reply::failure(reason)),
-    })
+    bind_named(runtime, stack, stream, FIRST, SECOND)
 }

@@ -1,30 +1,33 @@
-//! Connecting a stream: names to addresses off the loop thread, then one address after the other.
+//! Connecting a stream: names to addresses off the loop thread, then to the first address that answers.
 
 use super::Stream;
-use crate::runtime::Runtime;
+use super::race::{Progress, Race};
 use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
-use crate::runtime::resolver::Case;
-use crate::sched::TaskId;
+use crate::runtime::{Lookup, Runtime};
+use crate::sched::{Moment, TaskId};
 use crate::sys::failure;
-use crate::sys::hosts::{Finding, Inquiry};
-use crate::sys::names::{Answer, Family, Question};
-use crate::sys::socket::Address;
+use crate::sys::names::{Family, Question};
+use crate::sys::socket::{Address, Socket};
 use crate::vm::{Class, Reply, Value};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// A connecting call.
 pub(crate) struct Connect {
     /// The stream.
     stream: Rc<Stream>,
-    /// Whom to connect to, as it was asked.
-    question: Question,
+    /// What it is bound to first.
+    local: Option<Lookup>,
+    /// Whom to connect to.
+    remote: Lookup,
     /// What success answers.
     target: Target,
+    /// Does it wait for connections, and not only for names?
+    pub(crate) patient: bool,
     /// How far it has come.
     stage: Stage,
 }
@@ -39,18 +42,18 @@ pub(crate) enum Target {
 
 /// How far a connect has come.
 enum Stage {
-    /// Nothing has been done.
-    Start,
-    /// A thread asks the resolver.
-    Resolving(Arc<Case>),
-    /// The addresses are known.
+    /// The addresses are not known yet.
+    Naming,
+    /// The stream had no socket: the addresses race for being it.
+    Racing(Race),
+    /// The stream has a socket, bound or with options: it tries one address after the other.
     Trying(Attempts),
 }
 
 /// The addresses that are left to be tried.
 struct Attempts {
     /// The first one is the current one.
-    addresses: VecDeque<Address>,
+    addresses: VecDeque<SocketAddr>,
     /// Is the first one being tried?
     underway: bool,
 }
@@ -66,20 +69,36 @@ enum Step {
 }
 
 impl Connect {
-    /// A connecting call.
-    pub(crate) fn new(stream: Rc<Stream>, question: Question, target: Target) -> Connect {
+    /// A connecting call, of a stream that is bound to the local address first, where there is one.
+    pub(crate) fn new(
+        stream: Rc<Stream>,
+        local: Option<Question>,
+        remote: Question,
+        target: Target,
+    ) -> Connect {
         Connect {
             stream,
-            question,
+            local: local.map(Lookup::new),
+            remote: Lookup::new(remote),
             target,
-            stage: Stage::Start,
+            patient: true,
+            stage: Stage::Naming,
         }
     }
 
     /// Whom it connects to.
     pub(crate) fn target(&self) -> String {
-        let host = self.question.host.as_deref().unwrap_or("*");
-        format!("{host}:{}", self.question.service)
+        let question = self.remote.question();
+        let host = question.host.as_deref().unwrap_or("*");
+        format!("{host}:{}", question.service)
+    }
+
+    /// When it wants to be polled, though nobody has woken it.
+    pub(crate) fn alarm(&self) -> Option<Moment> {
+        match &self.stage {
+            Stage::Racing(race) => race.due(),
+            Stage::Naming | Stage::Trying(_) => None,
+        }
     }
 
     /// Goes on as far as it can.
@@ -90,7 +109,14 @@ impl Connect {
         loop {
             let ended = match self.step(runtime, task) {
                 Step::Again => continue,
-                Step::Pending => return Poll::Pending,
+                Step::Pending if self.patient || matches!(self.stage, Stage::Naming) => {
+                    return Poll::Pending;
+                }
+                Step::Pending => {
+                    let reply = self.expire(runtime);
+                    self.withdraw(runtime, task);
+                    return Poll::Ready(reply);
+                }
                 Step::Ended(ended) => ended,
             };
             self.stream.leave(runtime, Direction::Write, task);
@@ -107,16 +133,18 @@ impl Connect {
     /// One step.
     fn step(&mut self, runtime: &Runtime, task: TaskId) -> Step {
         if self.stream.is_closed() {
+            self.stop(runtime);
             return Step::Ended(Err("closed".into()));
         }
         match &mut self.stage {
-            Stage::Start => match self.question.numeric() {
-                Some(answer) => self.answered(answer),
-                None => self.ask(runtime, task),
-            },
-            Stage::Resolving(case) => match case.finding().cloned() {
-                Some(Finding::Addresses(answer)) => self.answered(answer),
-                Some(Finding::Facts(_)) | None => Step::Pending,
+            Stage::Naming => self.name(runtime, task),
+            Stage::Racing(race) => match race.advance(runtime, &self.stream, task) {
+                Progress::Underway => Step::Pending,
+                Progress::Won(attempt) => {
+                    self.stream.take_over(runtime, attempt);
+                    Step::Ended(Ok(()))
+                }
+                Progress::Lost(error) => Step::Ended(Err(failure::word(&error))),
             },
             Stage::Trying(Attempts { underway: true, .. }) => self.look(runtime, task),
             Stage::Trying(Attempts {
@@ -125,29 +153,33 @@ impl Connect {
         }
     }
 
-    /// Asks the resolver.
-    fn ask(&mut self, runtime: &Runtime, task: TaskId) -> Step {
-        match runtime.ask(Inquiry::Addresses(self.question.clone()), task) {
-            Ok(case) => {
-                self.stage = Stage::Resolving(case);
-                Step::Pending
+    /// Binds the stream where that is asked for, then learns the addresses.
+    fn name(&mut self, runtime: &Runtime, task: TaskId) -> Step {
+        if let Some(local) = &mut self.local {
+            let bound = match local.poll(runtime, task) {
+                Some(answer) => answer.and_then(|all| self.stream.bind_first(runtime, &all)),
+                None => return Step::Pending,
+            };
+            if let Err(reason) = bound {
+                return Step::Ended(Err(reason));
             }
-            Err(error) => Step::Ended(Err(failure::word(&error))),
+            self.local = None;
+            self.remote.narrow(self.stream.family());
         }
-    }
-
-    /// The names are addresses now.
-    fn answered(&mut self, answer: Answer) -> Step {
-        match answer {
-            Ok(addresses) => {
-                self.stage = Stage::Trying(Attempts {
-                    addresses: addresses.into_iter().map(Address::from).collect(),
-                    underway: false,
-                });
-                Step::Again
-            }
-            Err(reason) => Step::Ended(Err(reason)),
-        }
+        let addresses = match self.remote.poll(runtime, task) {
+            Some(Ok(addresses)) => addresses,
+            Some(Err(reason)) => return Step::Ended(Err(reason)),
+            None => return Step::Pending,
+        };
+        self.stage = if self.stream.has_socket() {
+            Stage::Trying(Attempts {
+                addresses: addresses.into(),
+                underway: false,
+            })
+        } else {
+            Stage::Racing(Race::new(addresses))
+        };
+        Step::Again
     }
 
     /// Begins to connect to the first address.
@@ -159,11 +191,13 @@ impl Connect {
         else {
             return Step::Again;
         };
-        let Some(address) = addresses.front() else {
+        let Some(&address) = addresses.front() else {
             return Step::Ended(Err("host or service not provided, or not known".into()));
         };
-        let opened = self.stream.open(runtime, Family::of(address));
-        let begun = opened.and_then(|()| self.stream.with_socket(|socket| socket.connect(address)));
+        let address = Address::from(address);
+        let opened = self.stream.open(runtime, Family::of(&address));
+        let begun =
+            opened.and_then(|()| self.stream.with_socket(|socket| socket.connect(&address)));
         match begun {
             Ok(()) => Step::Ended(Ok(())),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -179,10 +213,7 @@ impl Connect {
         if !self.stream.is_ready(runtime, Direction::Write) {
             return self.watch(runtime, task);
         }
-        match self
-            .stream
-            .with_socket(crate::sys::socket::Socket::take_error)
-        {
+        match self.stream.with_socket(Socket::take_error) {
             Ok(None) => Step::Ended(Ok(())),
             Ok(Some(error)) | Err(error) => self.next_address(error),
         }
@@ -214,8 +245,27 @@ impl Connect {
         }
     }
 
-    /// The task waits no more. An attempt underway goes on: `connect` again, or a send, tells how it ended.
-    pub(crate) fn withdraw(&self, runtime: &Runtime, task: TaskId) {
+    /// The time is over: the oldest attempt underway goes on by itself as the stream's socket, and `connect` again, or
+    /// a send, tells how it ended.
+    pub(crate) fn expire(&mut self, runtime: &Runtime) -> Reply {
+        if let Stage::Racing(race) = &mut self.stage
+            && let Some(attempt) = race.settle(runtime)
+        {
+            self.stream.take_over(runtime, attempt);
+        }
+        Reply::failure("timeout")
+    }
+
+    /// The task waits no more: what races is closed.
+    pub(crate) fn withdraw(&mut self, runtime: &Runtime, task: TaskId) {
+        self.stop(runtime);
         self.stream.withdraw(runtime, Direction::Write, task);
+    }
+
+    /// Closes what races.
+    fn stop(&mut self, runtime: &Runtime) {
+        if let Stage::Racing(race) = &mut self.stage {
+            race.close(runtime);
+        }
     }
 }

@@ -1,19 +1,25 @@
 //! A socket with what makes it cooperative: its place among the interests, its unread input, its two queues.
 
 mod accept;
+mod bind;
 mod connect;
 mod datagram;
 mod file;
 mod input;
+mod numeral;
+mod race;
 mod receive;
+mod relay;
 mod send;
 mod turnstile;
 
 pub(crate) use accept::Accept;
+pub(crate) use bind::{Bind, Purpose};
 pub(crate) use connect::{Connect, Target};
 pub(crate) use datagram::{ReceiveFrom, SendTo, Sender};
 pub(crate) use file::SendFile;
 pub(crate) use receive::{MAX_LINE, Mark, Pattern, Receive};
+pub(crate) use relay::Relay;
 pub(crate) use send::Send;
 
 use super::Departures;
@@ -25,6 +31,7 @@ use crate::sys::names::Family;
 use crate::sys::socket::{Kind, Setting, Socket};
 use crate::vm::Object;
 use input::Input;
+use race::Attempt;
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::io;
@@ -152,17 +159,36 @@ impl Stream {
 
     /// Makes sure that there is a socket of the family, with the options that were asked for before.
     pub(crate) fn open(&self, runtime: &Runtime, family: Family) -> io::Result<()> {
-        if self.family.get() == family && self.socket.borrow().is_some() {
+        if self.family.get() == family && self.has_socket() {
             return Ok(());
         }
-        let socket = Socket::new(family, self.kind)?;
-        for setting in &*self.wishes.borrow() {
-            socket.set(setting)?;
-        }
+        let socket = self.fresh(family)?;
         self.discard_socket(runtime);
         self.family.set(family);
         self.socket.replace(Some(socket));
         Ok(())
+    }
+
+    /// Is there a socket?
+    fn has_socket(&self) -> bool {
+        self.socket.borrow().is_some()
+    }
+
+    /// A socket of the family, with the options that were asked for before.
+    fn fresh(&self, family: Family) -> io::Result<Socket> {
+        let socket = Socket::new(family, self.kind)?;
+        for setting in &*self.wishes.borrow() {
+            socket.set(setting)?;
+        }
+        Ok(socket)
+    }
+
+    /// Takes the socket of an attempt to connect.
+    fn take_over(&self, runtime: &Runtime, attempt: Attempt) {
+        self.discard_socket(runtime);
+        self.family.set(attempt.family);
+        self.key.set(attempt.key);
+        self.socket.replace(Some(attempt.socket));
     }
 
     /// Sets an option, now or as soon as there is a socket.

@@ -1,6 +1,7 @@
 //! Reading from a stream: a line, a number of bytes, or all until the end.
 
 use super::Stream;
+use super::numeral::{self, Extent};
 use crate::runtime::Runtime;
 use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
@@ -18,6 +19,8 @@ pub(crate) enum Pattern {
     Line,
     /// Until the peer has closed.
     All,
+    /// A numeral, with the space before it, as Lua's files read one.
+    Numeral,
     /// So many bytes, the prefix among them.
     Count(usize),
     /// What there is, as soon as there is something, but no more than so many bytes.
@@ -195,6 +198,14 @@ impl Receive {
                 count => Measure::Complete(count, count),
             },
             Pattern::Until(mark) => self.measure_until(bytes, mark),
+            Pattern::Numeral => {
+                let Extent { len, open } = numeral::extent(bytes);
+                if open {
+                    self.unfinished(bytes.len(), 0)
+                } else {
+                    Measure::Complete(len, len)
+                }
+            }
         };
         match measure {
             Measure::Complete(_, shown) if shown > limit => Measure::Oversized,
@@ -341,7 +352,7 @@ impl Receive {
 
     /// What the end of the stream means: all that was asked for, or that it is closed too early.
     fn at_end(&mut self) -> Reply {
-        if matches!(self.pattern, Pattern::All)
+        if matches!(self.pattern, Pattern::All | Pattern::Numeral)
             && !self.stream.is_closed()
             && !self.stream.input.borrow().unread().is_empty()
         {

@@ -1,13 +1,14 @@
 //! Sockets, non-blocking and close-on-exec, over socket2.
 
+mod carry;
 mod options;
 
+pub(crate) use carry::Pipe;
 pub(crate) use options::{Knob, Setting};
 pub(crate) use socket2::SockAddr as Address;
 
 use super::names::Family;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
@@ -256,20 +257,6 @@ impl Socket {
             };
             match usize::try_from(count) {
                 Ok(count) => return Ok(count),
-                Err(_) => retry_interrupted()?,
-            }
-        }
-    }
-
-    /// Sends so many bytes of a file at most; 0 is its end.
-    pub(crate) fn send_file(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
-        let mut offset = offset.cast_signed();
-        loop {
-            // SAFETY: both descriptors are open, and `offset` outlives the call.
-            let sent =
-                unsafe { libc::sendfile(self.fd(), file.as_raw_fd(), &raw mut offset, count) };
-            match usize::try_from(sent) {
-                Ok(sent) => return Ok(sent),
                 Err(_) => retry_interrupted()?,
             }
         }
