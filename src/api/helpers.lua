@@ -25,6 +25,9 @@ local function alarm()
 end
 natives.alarm = alarm
 
+-- The waiting functions of few arguments and results.
+local FEW = { acquire = true, lock = true, next = true, send = true }
+
 -- Puts a guard around a waiting function that cannot raise by itself when it is resumed. The two that are called most
 -- take no list of arguments: on LuaJIT that makes a switch 8 ns cheaper.
 local function guard(raw, name)
@@ -35,6 +38,15 @@ local function guard(raw, name)
   elseif name == "sleep" then
     return function(seconds)
       if raw(seconds) == ALARM then error(alarm(), 0) end
+    end
+  end
+  -- Methods of mutexes, channels and their friends, of at most two arguments and two results.
+  if FEW[name] then
+    return function(self, a, b)
+      local x, y = raw(self, a, b)
+      if x == ALARM then error(alarm(), 0) end
+      if y == nil then return x end
+      return x, y
     end
   end
   local function check(...)
@@ -148,11 +160,10 @@ local function hand_over(slot, task)
   natives.hand_over(slot, task)
 end
 
--- Tells the objects of coev.mutex and its friends of the end of a task (`what` is 0; 1: it is only dropped), or asks
--- them what it waits for (2).
-local function attend(slot, what)
-  if natives.attend then return natives.attend(slot, what) end
+-- Calls those who watch a mutex or one of its friends, by its name.
+local function tell(name)
+  natives.tell(name)
 end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
+return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, tell, fire, wait_outside,
   hand_over, Cancelled

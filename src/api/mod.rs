@@ -48,7 +48,7 @@ pub(crate) use {describe, function, method};
 pub(crate) static PARTS: Parts = Parts {
     functions: scheduler::FUNCTIONS,
     task: task::CLASS,
-    classes: &[socket::CLASSES, fd_set::CLASSES],
+    classes: &[socket::CLASSES, fd_set::CLASSES, sync::CLASSES],
     modules: &[
         socket::MODULE,
         TIMER,
@@ -77,7 +77,7 @@ pub(crate) static PARTS: Parts = Parts {
             name: c"=coev.coroutine",
             text: include_str!("coroutine.lua"),
         },
-        sync::WAITERS,
+        sync::OBJECTS,
         sync::SELECT,
     ],
 };

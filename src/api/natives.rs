@@ -1,6 +1,6 @@
 //! What only the embedded Lua sees: the primitives of which it makes cancels, deadlines, groups and coroutines.
 
-use super::{fd_set, function};
+use super::{fd_set, function, sync};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
 use crate::vm::{
@@ -12,6 +12,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     fd_set::CLOSINGS,
     fd_set::FDS,
     fd_set::IS_OPEN,
+    sync::CASE,
+    sync::CHOOSE,
+    sync::OWN_TABLE,
+    sync::READY,
+    sync::SET_SITE,
+    sync::STOW,
+    sync::TAKE,
+    sync::WATCH,
     function!(c"adopt", adopt),
     function!(c"arm", arm),
     function!(c"ascend", ascend),
@@ -21,7 +29,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"disarm", disarm),
     function!(c"discount", discount),
     function!(c"endow_tasks", endow_tasks),
-    function!(c"enrol", enrol),
     function!(c"enter_deadline", enter_deadline),
     function!(c"enter_shield", enter_shield),
     function!(c"expire", expire),
@@ -51,12 +58,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"turn_over", turn_over),
     function!(c"verdict", verdict),
     function!(c"weak_slot", weak_slot),
-    Function {
-        entry: entry_leaving::<Runtime, _, true, true>(wait),
-        ..function!(c"wait", wait)
-    },
-    function!(c"wait_for", wait_for),
-    function!(c"wait_in_place", wait_in_place),
     Function {
         entry: entry_wake::<Runtime>(),
         ..function!(c"wake", peek)
@@ -246,12 +247,6 @@ fn statistic(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     answer(runtime.statistic(stack.text(FIRST)?))
 }
 
-/// `enrol()`: the running task holds or waits for a mutex or one of its friends: Lua hears of its end.
-fn enrol(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    runtime.enrol();
-    answer(())
-}
-
 /// An outcome of a wait, with the mark that says that it must raise in place of raising.
 fn quiet(outcome: Outcome) -> Outcome {
     match outcome {
@@ -260,30 +255,6 @@ fn quiet(outcome: Outcome) -> Outcome {
         Outcome::Alarm => Outcome::Reply(Reply::one(Value::Alarm)),
         outcome => outcome,
     }
-}
-
-/// `wait()`: as `park`, but answers false at once where no task can be parked.
-fn wait(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    if runtime.parkable(stack.state()).is_none() {
-        return answer(false);
-    }
-    park(runtime, stack)
-}
-
-/// `wait_for(seconds)`: as `wait`, no longer than that.
-fn wait_for(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    if runtime.parkable(stack.state()).is_none() {
-        return answer(false);
-    }
-    wait_in_place(runtime, stack)
-}
-
-/// `wait_in_place([seconds])`: as `park`, wherever it is; drives the loop where no task can be parked.
-fn wait_in_place(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let deadline = Deadline::after(stack.opt_seconds(FIRST)?);
-    runtime
-        .wait(stack, Operation::Suspend(false), deadline)
-        .map(quiet)
 }
 
 /// `park()`: waits to be resumed; answers the mark that says that it must raise, instead of raising.

@@ -3,7 +3,7 @@
 use super::core::Body;
 use super::{Operation, Phase, Runtime, TaskId};
 use crate::error::Fault;
-use crate::vm::{Attend, Coroutine, Ended, ErrorAt, Resumed, Stack, State};
+use crate::vm::{Coroutine, Ended, ErrorAt, Resumed, Stack, State};
 
 impl Runtime {
     /// The coroutine of a task has returned or failed.
@@ -174,30 +174,9 @@ impl Runtime {
         }
     }
 
-    /// Notes that the running task holds or waits for a mutex or one of its friends.
-    pub(crate) fn enrol(&self) {
-        if let Some(task) = self.current.get() {
-            let mut core = self.core.borrow_mut();
-            let rarities = core.record(task).rarities.get_or_insert_default();
-            rarities.synchronises = true;
-        }
-    }
-
-    /// Tells or asks Lua about the mutexes and their friends of a task, if it has ever used any.
-    pub(super) fn attend(&self, state: State, task: TaskId, what: Attend) -> Option<String> {
-        let mut core = self.core.borrow_mut();
-        let rarities = core.tasks.get(task)?.rarities.as_ref()?;
-        let synchronises = rarities.synchronises;
-        drop(core);
-        if !synchronises {
-            return None;
-        }
-        state.attend(&self.library, Runtime::name_of(task).slot, what)
-    }
-
     /// A task has returned `count` values.
     fn finish(&self, state: State, task: TaskId, co: Coroutine, count: i32) {
-        self.attend(state, task, Attend::Ended);
+        self.desert(task);
         self.tighten_joiners(state, task);
         self.hand_over(state, task);
         state.finish(&self.library, co, Runtime::name_of(task), count, true);
@@ -222,7 +201,7 @@ impl Runtime {
         self.hand_over(state, task);
         let ended = state.fail(&self.library, co, Runtime::name_of(task), error, cancelled);
         // Its variables have been closed by now, and have given back what they guarded.
-        self.attend(state, task, Attend::Ended);
+        self.desert(task);
 
         let interrupted = state.is_interruption();
         let is_main = self.main.get() == Some(task);

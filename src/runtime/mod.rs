@@ -15,6 +15,7 @@ mod resolver;
 mod scopes;
 mod select;
 pub(crate) mod stream;
+pub(crate) mod sync;
 mod turn;
 mod wait;
 
@@ -27,8 +28,7 @@ pub(crate) use select::Select;
 use crate::error::Fault;
 use crate::sched::Scopes;
 use crate::vm::{
-    Attend, Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
-    Value, Wakes,
+    Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value, Wakes,
 };
 use core::{Core, StandIn};
 use interests::{Direction, Key};
@@ -55,7 +55,9 @@ pub(crate) struct Runtime {
     resolver: Resolver,
     /// Tasks whose handles have been collected, when that matters, since the last turn.
     dropped: RefCell<Vec<TaskId>>,
-    /// Have tasks been woken that only what they waited for holds?
+    /// Objects that may be ready and that somebody watches, by their names, since Lua was last told.
+    news: RefCell<Vec<i64>>,
+    /// Have tasks been woken that only what they waited for holds, or are there news?
     has_woken_loose: Cell<bool>,
     /// The task that runs, while one does.
     current: Cell<Option<TaskId>>,
@@ -77,6 +79,8 @@ pub(crate) struct Runtime {
     budget: Cell<u32>,
     /// How many loops are nested: 0 outside all, 1 in `run`, more where waits drive the loop in place.
     depth: Cell<usize>,
+    /// Where the last select began to look.
+    start: Cell<i32>,
     /// Shall `run` return after this turn?
     stopping: Cell<bool>,
     /// The task whose failure `run` raises itself.
@@ -114,6 +118,7 @@ impl Runtime {
             departures: Departures::default(),
             resolver: Resolver::default(),
             dropped: RefCell::default(),
+            news: RefCell::default(),
             has_woken_loose: Cell::new(false),
             current: Cell::new(None),
             coroutine: Cell::new(Coroutine::NONE),
@@ -125,6 +130,7 @@ impl Runtime {
             raising: Cell::new(0),
             budget: Cell::new(BUDGET),
             depth: Cell::new(0),
+            start: Cell::new(0),
             stopping: Cell::new(false),
             main: Cell::new(None),
             main_failed: Cell::new(false),
@@ -204,10 +210,7 @@ impl Runtime {
     }
 
     /// What a task waits for, as one line.
-    pub(crate) fn waits_for(&self, state: State, task: TaskId) -> String {
-        if let Some(text) = self.attend(state, task, Attend::Describe) {
-            return text;
-        }
+    pub(crate) fn waits_for(&self, task: TaskId) -> String {
         let mut core = self.core.borrow_mut();
         let Some(record) = core.tasks.get(task) else {
             return "nothing".into();
@@ -269,6 +272,11 @@ impl Runtime {
         match core.parked.get(ticket) {
             Some(Operation::Suspend(resumed @ false)) => *resumed = true,
             Some(Operation::Watch(_)) => {}
+            Some(Operation::Choice(choice)) => {
+                if !choice.poke() {
+                    return false;
+                }
+            }
             _ => return false,
         }
         core.wake(waiter);
@@ -396,7 +404,22 @@ impl Runtime {
     }
 }
 
+impl Runtime {
+    /// Does `state` run a task that may leave its turn at once, with nothing else to be looked at?
+    #[inline(always)]
+    fn may_leave(&self, state: State) -> bool {
+        state.is(self.innermost.get())
+            && state.is(self.coroutine.get())
+            && self.current.get().is_some()
+            && !self.scoped.get()
+            && !self.has_woken_loose.get()
+            && state.is_yieldable()
+    }
+}
+
 impl Host for Runtime {
+    type Holder = sync::Waitable;
+
     fn library(&self) -> &Library {
         &self.library
     }
@@ -451,12 +474,7 @@ impl Host for Runtime {
 
     #[inline(always)]
     fn leaves(&self, state: State, why: Leave) -> bool {
-        let may = state.is(self.innermost.get())
-            && state.is(self.coroutine.get())
-            && self.current.get().is_some()
-            && !self.scoped.get()
-            && !self.has_woken_loose.get()
-            && state.is_yieldable();
+        let may = self.may_leave(state);
         if may {
             self.leave.set(why);
         }
@@ -487,6 +505,9 @@ impl Wakes for Runtime {
     }
 
     fn wake_at(&self, key: i64) -> bool {
+        if key == 0 {
+            return self.poke_outside();
+        }
         let Ok(index) = u32::try_from(key - 1) else {
             return false;
         };

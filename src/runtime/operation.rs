@@ -5,6 +5,7 @@ use super::fd_set::Watch;
 use super::resolver::Resolve;
 use super::select::Select;
 use super::stream::{Accept, Connect, Receive, ReceiveFrom, Send, SendFile, SendTo};
+use super::sync::{Choice, Place};
 use crate::sched::TaskId;
 use crate::vm::{Reply, Value};
 
@@ -18,6 +19,10 @@ pub(crate) enum Operation {
     Suspend(bool),
     /// Something of a poll object's.
     Watch(Watch),
+    /// What an object of this universe gives.
+    Place(Place),
+    /// The first of several of these.
+    Choice(Box<Choice>),
     /// Bytes from a stream.
     Receive(Receive),
     /// Room for bytes in a stream.
@@ -50,7 +55,10 @@ impl Operation {
     /// Is it about something of this universe, so that only a task or the main chunk can end it?
     pub(crate) fn is_inward(&self) -> bool {
         match self {
-            Operation::Join(..) | Operation::Suspend(_) => true,
+            Operation::Join(..)
+            | Operation::Suspend(_)
+            | Operation::Place(_)
+            | Operation::Choice(_) => true,
             Operation::Watch(watch) => watch.is_inward(),
             _ => false,
         }
@@ -63,6 +71,8 @@ impl Operation {
             Operation::Suspend(true) => Poll::Ready(Reply::none()),
             Operation::Join(joined, listed) => runtime.poll_join(*joined, task, listed),
             Operation::Watch(watch) => watch.poll(runtime, task),
+            Operation::Place(place) => place.poll(runtime, task),
+            Operation::Choice(choice) => choice.poll(runtime, task),
             Operation::Receive(receive) => receive.poll(runtime, task),
             Operation::Send(send) => send.poll(runtime, task),
             Operation::Accept(accept) => accept.poll(runtime, task),
@@ -80,6 +90,8 @@ impl Operation {
         let reply = match &self {
             Operation::Sleep | Operation::Suspend(_) => Reply::none(),
             Operation::Join(..) => Reply::two(false, "timeout"),
+            Operation::Place(place) => place.expired(),
+            Operation::Choice(_) => Choice::expired(),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
             Operation::SendFile(send) => send.cut_short("timeout"),
@@ -91,6 +103,9 @@ impl Operation {
             | Operation::SendTo(_)
             | Operation::Resolve(_) => Reply::failure("timeout"),
         };
+        if let Operation::Place(place) = &mut self {
+            place.keep_signal();
+        }
         self.withdraw(runtime, task);
         reply
     }
@@ -101,6 +116,8 @@ impl Operation {
             Operation::Sleep | Operation::Suspend(_) | Operation::Resolve(_) => {}
             Operation::Join(joined, _) => runtime.leave_join(*joined, task),
             Operation::Watch(watch) => watch.withdraw(runtime, task),
+            Operation::Place(place) => place.withdraw(runtime, task),
+            Operation::Choice(choice) => choice.withdraw(runtime, task),
             Operation::Receive(receive) => receive.withdraw(runtime, task),
             Operation::Send(send) => send.withdraw(runtime, task),
             Operation::Accept(accept) => accept.withdraw(runtime, task),
@@ -119,6 +136,8 @@ impl Operation {
             Operation::Suspend(_) => "suspend".into(),
             Operation::Join(joined, _) => format!("join of {}", runtime.label(*joined)),
             Operation::Watch(_) => "poll".into(),
+            Operation::Place(place) => place.describe(),
+            Operation::Choice(choice) => choice.describe(),
             Operation::Receive(receive) => format!("receive on {}", receive.stream),
             Operation::Send(send) => format!("send on {}", send.stream),
             Operation::Accept(accept) => format!("accept on {}", accept.stream),

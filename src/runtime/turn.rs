@@ -112,7 +112,7 @@ impl Runtime {
             if self.core.borrow().queue.is_empty() {
                 match self.patience(goal) {
                     Some(until) => self.look_outside(state, Some(until))?,
-                    None if collected => return Err(Fault::misuse(self.deadlock(state))),
+                    None if collected => return Err(Fault::misuse(self.deadlock())),
                     None => {
                         collected = true;
                         self.collect(state)?;

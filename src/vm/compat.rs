@@ -191,6 +191,27 @@ pub(super) unsafe fn user_value(l: *mut lua_State, index: c_int) {
     }
 }
 
+/// The first level from this one on that runs no Lua of coev's own. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is the running state.
+pub(super) unsafe fn caller_level(l: *mut lua_State, from: c_int) -> c_int {
+    let mut level = from;
+    // SAFETY: the frame is filled in before it is read; "S" takes no memory.
+    unsafe {
+        let mut frame = std::mem::zeroed::<ffi::lua_Debug>();
+        while ffi::lua_getstack(l, level, &raw mut frame) != 0 {
+            ffi::lua_getinfo(l, c"S".as_ptr(), &raw mut frame);
+            let source = std::ffi::CStr::from_ptr(frame.source);
+            if !source.to_bytes().starts_with(b"=coev") {
+                break;
+            }
+            level += 1;
+        }
+    }
+    level
+}
+
 /// Closes what a failed coroutine left open (`<close>` variables, 5.4 and later). `[-0, +0, -]` on `from`.
 ///
 /// # Safety

@@ -110,6 +110,9 @@ impl Coroutine {
 
     /// Where its topmost Lua function stands: `file:line`.
     pub(crate) fn place(self) -> Option<String> {
+        if self.is_none() {
+            return None;
+        }
         for level in 0.. {
             // SAFETY: the coroutine is anchored. The frame is filled in before it is read; "Sl" takes no memory.
             unsafe {

@@ -26,8 +26,8 @@ pub(super) struct Helpers {
     pub(super) guard: c_int,
     /// The Lua function that gives a new task what it has from the start.
     pub(super) endow: c_int,
-    /// The Lua function that knows what a task holds and waits for.
-    pub(super) attend: c_int,
+    /// The Lua function that tells those who watch an object.
+    pub(super) tell: c_int,
     /// The Lua function that sees to the timers that are due.
     pub(super) fire: c_int,
     /// The Lua function that waits in the loop's place.
@@ -60,7 +60,7 @@ impl Helpers {
                 hand_over,
                 wait_outside,
                 fire,
-                attend,
+                tell,
                 endow,
                 next_error,
                 epilogue,
@@ -81,7 +81,7 @@ impl Helpers {
                 idle,
                 guard,
                 endow,
-                attend,
+                tell,
                 fire,
                 wait_outside,
                 hand_over,

@@ -18,6 +18,7 @@ mod load;
 mod object;
 mod outcome;
 mod push;
+mod quick;
 mod registry;
 mod stack;
 mod state;
@@ -31,6 +32,10 @@ pub(crate) use library::{ClassDef, Function, Library, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
 pub(crate) use object::{Class, Object};
 pub(crate) use outcome::{HeldBytes, Leave, Outcome, Outward, Reply, ReplySlot, TaskName, Value};
-pub(crate) use registry::{Ended, Slot};
+pub(crate) use quick::{
+    Keeps, Quick, call as entry_quick, receive as entry_receive, store as entry_store,
+    table as entry_table,
+};
+pub(crate) use registry::{Ended, Holder, Slot};
 pub(crate) use stack::Stack;
-pub(crate) use state::{Attend, State};
+pub(crate) use state::State;
