@@ -102,6 +102,15 @@ impl Coroutine {
         self.push_plain(&Reply::one(Value::Alarm)).unwrap_or(0)
     }
 
+    /// Puts true onto its stack, in place of the `kept` values. `[-kept, +1, -]`
+    #[inline(always)]
+    pub(crate) fn answer_true(self, kept: i32) -> i32 {
+        self.forget(kept);
+        // SAFETY: as in `push_plain`.
+        unsafe { ffi::lua_pushboolean(self.0, 1) };
+        1
+    }
+
     /// Is the first of the `count` values on top of its stack true?
     pub(crate) fn first_is_true(self, count: i32) -> bool {
         // SAFETY: the coroutine is anchored and not running, and so many values lie there.

@@ -89,6 +89,8 @@ pub(crate) struct Library {
     classes: [Metatable; MOST_CLASSES],
     /// The metatable of cancelled errors.
     pub(super) cancelled: *const c_void,
+    /// Where the host lies.
+    pub(super) host: *const c_void,
     /// The type of the objects whose tables may hold tasks.
     pub(super) holder: TypeId,
     /// What Lua keeps for tasks, by their place in the table.
@@ -230,6 +232,7 @@ impl Library {
                 sentinel,
                 classes,
                 cancelled,
+                host: ffi::lua_touserdata(l, host),
                 holder: TypeId::of::<H::Holder>(),
                 belongings,
                 protected,

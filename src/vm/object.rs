@@ -1,6 +1,7 @@
 //! Rust values inside userdata. A userdata holds one counted reference; an operation may hold another.
 
 use super::compat;
+use super::library::Library;
 use mlua::ffi::{self, lua_State};
 use std::any::{Any, TypeId};
 use std::cell::Cell;
@@ -31,6 +32,8 @@ pub(super) struct Metatable {
 struct Payload {
     /// The type of the object: 128 bits that no other userdata has here by chance.
     id: TypeId,
+    /// Where the host lies.
+    host: *const c_void,
     /// Has the userdata a table of its own?
     has_table: Cell<bool>,
     /// The object. `None` after `__gc`.
@@ -42,17 +45,27 @@ struct Payload {
 /// # Safety
 /// `l` is the running state with three free slots, outside `catch_unwind`; `object` is owned by the runtime's reply,
 /// so that nothing leaks when this raises.
-pub(super) unsafe fn push(l: *mut lua_State, metatable: Metatable, object: *const Rc<dyn Object>) {
+pub(super) unsafe fn push(
+    l: *mut lua_State,
+    library: &Library,
+    class: Class,
+    object: *const Rc<dyn Object>,
+) {
     // SAFETY: the memory is written before the metatable, and with it `__gc`, is set; a `Payload` is aligned to 8, as
     // Lua aligns userdata.
     unsafe {
         let memory = compat::new_userdata(l, size_of::<Payload>()).cast::<Payload>();
         memory.write(Payload {
             id: TypeId::of::<()>(),
+            host: library.host,
             has_table: Cell::new(false),
             object: None,
         });
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, metatable.reference as _);
+        compat::raw_get(
+            l,
+            ffi::LUA_REGISTRYINDEX,
+            library.metatable(class).reference as _,
+        );
         ffi::lua_setmetatable(l, -2);
         (*memory).id = Any::type_id(&**object);
         (*memory).object = Some(Rc::clone(&*object));
@@ -99,12 +112,11 @@ unsafe fn payload(l: *mut lua_State, index: c_int, id: TypeId) -> Option<*const 
     // SAFETY: a full userdata of this size has so many bytes to be read; those of somebody else are not the id of an
     // object's type, which only `push` writes, with such an object behind it.
     unsafe {
-        if ffi::lua_type(l, index) != ffi::LUA_TUSERDATA
-            || ffi::lua_rawlen(l, index) != size_of::<Payload>()
-        {
+        // What is no userdata has no address, and a light one no length.
+        let payload = ffi::lua_touserdata(l, index).cast::<Payload>().cast_const();
+        if payload.is_null() || ffi::lua_rawlen(l, index) != size_of::<Payload>() {
             return None;
         }
-        let payload = ffi::lua_touserdata(l, index).cast::<Payload>().cast_const();
         ((*payload).id == id).then_some(payload)
     }
 }
@@ -119,6 +131,28 @@ pub(super) unsafe fn typed<'a, T: Object>(l: *mut lua_State, index: c_int) -> Op
     unsafe {
         let object = (*payload(l, index, TypeId::of::<T>())?).object.as_ref()?;
         Some(&*Rc::as_ptr(object).cast::<T>())
+    }
+}
+
+/// As `typed`, for an object that is used by a method: with its host, and whether the userdata has a table of
+/// its own. `[-0, +0, -]`
+///
+/// # Safety
+/// As `typed`; `H` is the host of the universe.
+#[inline(always)]
+pub(super) unsafe fn in_use<'a, H, T: Object>(
+    l: *mut lua_State,
+    index: c_int,
+) -> Option<(&'a H, &'a T, &'a Cell<bool>)> {
+    // SAFETY: as in `typed`; the host lies where it lay when it made the object.
+    unsafe {
+        let payload = payload(l, index, TypeId::of::<T>())?;
+        let object = (*payload).object.as_ref()?;
+        Some((
+            &*(*payload).host.cast::<H>(),
+            &*Rc::as_ptr(object).cast::<T>(),
+            &(*payload).has_table,
+        ))
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) unsafe fn push(
                 Value::Text(text) => push_bytes(l, text.as_bytes()),
                 Value::Held(held) => push_bytes(l, held.as_slice()),
                 Value::Bytes(bytes) => push_bytes(l, bytes),
-                Value::Object(class, object) => object::push(l, library.metatable(*class), object),
+                Value::Object(class, object) => object::push(l, library, *class, object),
                 Value::Task(task) => registry::push_live_handle(l, library, *task),
                 Value::Taken { at, key } => push_kept(l, subject + at, *key, true),
                 Value::Kept { at, key } => push_kept(l, subject + at, *key, false),

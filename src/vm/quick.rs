@@ -1,5 +1,6 @@
 //! Methods of objects that tasks wait at: each tries to do without the trampoline, and most calls can.
 
+use super::compat;
 use super::entry::{self, Host};
 use super::object;
 use super::outcome::Outcome;
@@ -88,10 +89,9 @@ where
 {
     // SAFETY: as in `entry::trampoline`; the object stays at index 1.
     unsafe {
-        let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(3)).cast::<H>();
-        if let Some(object) = object::typed::<H::Holder>(l, 1)
-            && ffi::lua_type(l, 2) <= ffi::LUA_TNIL
-            && ffi::lua_type(l, 3) <= ffi::LUA_TNIL
+        if let Some((host, object, _)) = object::in_use::<H, H::Holder>(l, 1)
+            && (ffi::lua_gettop(l) == 1
+                || ffi::lua_type(l, 2) <= ffi::LUA_TNIL && ffi::lua_type(l, 3) <= ffi::LUA_TNIL)
             && !host.is_closed()
         {
             let short = std::mem::zeroed::<S>();
@@ -137,8 +137,7 @@ where
     // SAFETY: as in `entry::trampoline`; the object stays at index 1. Storing may raise: then the object does not know
     // of the value yet.
     unsafe {
-        let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(3)).cast::<H>();
-        if let Some(object) = object::typed::<H::Holder>(l, 1)
+        if let Some((host, object, has_table)) = object::in_use::<H, H::Holder>(l, 1)
             && (OR_TRUE || ffi::lua_type(l, 2) > ffi::LUA_TNIL)
             && !host.is_closed()
             && let Some(key) = object.vacancy()
@@ -147,11 +146,15 @@ where
                 ffi::lua_settop(l, 1);
                 ffi::lua_pushboolean(l, 1);
             }
-            object::own_table(l, 1, TypeId::of::<H::Holder>());
+            if has_table.get() {
+                compat::user_value(l, 1);
+            } else {
+                object::own_table(l, 1, TypeId::of::<H::Holder>());
+            }
             ffi::lua_pushvalue(l, 2);
             ffi::lua_rawseti(l, -2, key.into());
-            ffi::lua_settop(l, -2);
-            if SHORT && (OR_TRUE || ffi::lua_type(l, 3) <= ffi::LUA_TNIL) {
+            let arguments = ffi::lua_gettop(l) - 1;
+            if SHORT && (arguments == 2 || OR_TRUE || ffi::lua_type(l, 3) <= ffi::LUA_TNIL) {
                 let mut unused = None;
                 let quick = guarded(|| {
                     let (quick, key) = object.take_over(host, WAITS.then(|| State::new(l)));
@@ -160,12 +163,15 @@ where
                 });
                 if let Some(key) = unused {
                     push_kept(l, 1, key, true);
-                    ffi::lua_settop(l, -2);
+                }
+                if quick == Quick::Park {
+                    ffi::lua_settop(l, arguments);
                 }
                 if quick != Quick::No {
                     return finish(l, host, quick);
                 }
             }
+            ffi::lua_settop(l, arguments);
         }
         entry::trampoline::<H, F>(l)
     }
@@ -205,18 +211,19 @@ where
 {
     // SAFETY: as in `entry::trampoline`; the object stays at index 1, and has a table since it has a value.
     unsafe {
-        let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(3)).cast::<H>();
-        if let Some(object) = object::typed::<H::Holder>(l, 1)
-            && (ITERATOR
-                || matches!(
-                    ffi::lua_type(l, 2),
-                    ffi::LUA_TNONE | ffi::LUA_TNIL | ffi::LUA_TNUMBER
-                ))
+        if let Some((host, object, _)) = object::in_use::<H, H::Holder>(l, 1)
             && !host.is_closed()
         {
+            let argument = if ITERATOR || ffi::lua_gettop(l) == 1 {
+                ffi::LUA_TNIL
+            } else {
+                ffi::lua_type(l, 2)
+            };
+            if argument > ffi::LUA_TNIL && argument != ffi::LUA_TNUMBER {
+                return entry::trampoline::<H, F>(l);
+            }
             let mut key = None;
-            let state =
-                (ffi::lua_type(l, 2) != ffi::LUA_TNUMBER || ITERATOR).then(|| State::new(l));
+            let state = (argument != ffi::LUA_TNUMBER).then(|| State::new(l));
             let quick = guarded(|| match object.give_away(host, state) {
                 Ok(given) => {
                     key = Some(given);
@@ -225,7 +232,10 @@ where
                 Err(quick) => quick,
             });
             if let Some(key) = key {
-                push_kept(l, 1, key, true);
+                compat::user_value(l, 1); // t
+                compat::raw_get(l, -1, key.into()); // t v
+                ffi::lua_pushnil(l);
+                ffi::lua_rawseti(l, -3, key.into()); // t v
                 if host.has_woken_loose() {
                     host.tighten(State::new(l));
                 }

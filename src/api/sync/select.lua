@@ -39,25 +39,22 @@ local function bad_case(index, problem)
   error(("bad argument #1 to 'select' (case %d: %s)"):format(index, problem), 5)
 end
 
--- What the cases are that are no objects of Rust's, by their indices, and the number of sends; raises for what cannot be
--- waited for.
+-- What the cases are that are no objects of Rust's, by their indices; raises for what cannot be waited for.
 local function look_over(cases)
-  local others, sends = {}, 0
+  local others = {}
   for index = 1, #cases do
     local case = cases[index]
     if type(case) ~= "table" then bad_case(index, "table expected, got " .. type(case)) end
     local what, how = case[1], case[2]
     local problem, kind = natives.case(what, how, case[3])
     if problem then bad_case(index, problem) end
-    if kind == "send" then
-      sends = sends + 1
-    elseif kind == nil then
+    if kind == nil then
       local readiness = what ~= nil and readiness_of(what)
       if not readiness then bad_case(index, "nothing that one can wait for in a select") end
       others[index] = readiness
     end
   end
-  return others, sends
+  return others
 end
 
 -- The answer of a case with a readiness, if it is ready.
@@ -108,7 +105,7 @@ local function unwatch_all(others, cases, wake)
 end
 
 -- Waits for what is ready, where some cases have only a readiness.
-local function wait_for_others(cases, others, sends, timeout)
+local function wait_for_others(cases, others, timeout)
   local deadline, slot, wake = timeout and now() + timeout, here(), {}
   for index in pairs(others) do
     wake[index] = function()
@@ -117,7 +114,7 @@ local function wait_for_others(cases, others, sends, timeout)
   end
   while true do
     watch_all(others, cases, wake)
-    local keys = sends > 0 and stow_all(cases)
+    local keys = stow_all(cases)
     local ok, index, a, b = pcall(choose, cases, keys, deadline and deadline - now(), rest(cases))
     unwatch_all(others, cases, wake)
     if not ok then error(index, 0) end
@@ -130,15 +127,15 @@ end
 
 -- Goes on where no case can be at once, or not without a look by Lua.
 local function select_late(cases, timeout)
-  local others, sends = look_over(cases)
+  local others = look_over(cases)
   if next(others) then
     local index, a, b = look_at(others, cases)
     if index then return index, a, b end
   end
   if cases.default then return nil, "default" end
   if timeout and timeout <= 0 then return nil, "timeout" end
-  if next(others) then return wait_for_others(cases, others, sends, timeout) end
-  local index, a, b = choose(cases, sends > 0 and stow_all(cases), timeout, rest(cases))
+  if next(others) then return wait_for_others(cases, others, timeout) end
+  local index, a, b = choose(cases, stow_all(cases), timeout, rest(cases))
   return index, a, b
 end
 
@@ -161,6 +158,11 @@ function coev.select(cases)
     if err then return -index, nil, err end
   elseif #cases == 0 and timeout == nil and not cases.default then
     error("bad argument #1 to 'select' (no cases, and neither a timeout nor a default)", 2)
+  end
+  if #cases <= FEW and not cases.default and (timeout == nil or timeout > 0) then
+    index, a, b = choose(cases, nil, timeout)
+    if index then return index, a, b end
+    if index == nil then return nil, a end
   end
   index, a, b = select_late(cases, timeout)
   return index, a, b

@@ -132,7 +132,8 @@ fn try_case(
 }
 
 /// `choose(cases, keys, timeout, ...)` → as `coev.select`; 0 when something else may be ready. Where there are many, the
-/// objects of the cases stand behind; what is none is passed over.
+/// objects of the cases stand behind; what is none is passed over. Without keys it only waits where all cases are objects
+/// and none sends, and else answers false.
 fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let timeout = stack.opt_seconds(slot::TIMEOUT)?;
     let count = stack.length(slot::CASES);
@@ -145,12 +146,24 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
             stack.drop_below_top();
         }
     }
-    let mut cases = Vec::new();
+    let looked_over = stack.is_table(slot::KEYS);
+    let mut cases = Vec::with_capacity(8);
     for index in 1..=count {
         let at = slot::OBJECTS - 1 + index;
         let Some(object) = stack.holder::<Runtime>(at) else {
-            continue;
+            if looked_over {
+                continue;
+            }
+            return answer(false);
         };
+        if !looked_over {
+            let how = how_of(stack, index);
+            match wish(runtime, &object, how) {
+                Ok(Wish::Send(_)) | Err(_) => return answer(false),
+                Ok(wish) => cases.push((object, wish, index)),
+            }
+            continue;
+        }
         let wish = match stack.number_field(slot::KEYS, index) {
             Some(key) => Wish::Send(key),
             None => match wish(runtime, &object, Some(b"receive")) {
@@ -166,6 +179,16 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         Operation::Choice(Box::new(choice)),
         Deadline::after(timeout),
     )
+}
+
+/// What is to be done with the object of a case, which the table of cases holds.
+fn how_of<'a>(stack: &Stack<'a>, index: i32) -> Option<&'a [u8]> {
+    let top = stack.top();
+    stack.push_field(slot::CASES, index);
+    stack.push_field(top + 1, 2);
+    let how = stack.bytes(top + 2).ok();
+    stack.set_top(top);
+    how
 }
 
 /// `stow(channel, value)` → the key of the value, which lies there now.

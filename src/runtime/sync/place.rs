@@ -1,6 +1,6 @@
 //! A wait at one object, and how waiters are served.
 
-use super::{Given, Kind, Owner, Waitable, Waiter, Wish};
+use super::{Given, Key, Kind, Owner, Waitable, Waiter, Wish};
 use crate::runtime::operation::{Operation, Poll};
 use crate::runtime::{Runtime, TaskId, Verdict};
 use crate::sched::Moment;
@@ -67,6 +67,24 @@ impl Place {
             channel.release(key);
         }
         self.object.reply(self.wish, given, 0)
+    }
+
+    /// Takes what has been given where the call returns true, or the value under a key: the key, and whether nobody else
+    /// wants that value.
+    #[inline]
+    pub(super) fn at_hand(&mut self) -> Option<Option<(Key, bool)>> {
+        let answer = match (self.given?, &self.object.kind) {
+            (Given::Done, Kind::Barrier(_)) => return None,
+            (Given::Done, _) => None,
+            (Given::Item(key), Kind::Channel(channel)) => {
+                channel.release(key);
+                Some((key, true))
+            }
+            (Given::Item(key), Kind::Event(event)) => Some((key, event.read(key))),
+            _ => return None,
+        };
+        self.given = None;
+        Some(answer)
     }
 
     /// Leaves the line, or passes on what it was given.

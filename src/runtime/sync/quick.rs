@@ -1,8 +1,10 @@
 //! The short ways: what most calls need, without looking at more than the object and the running task.
 
 use super::{Key, Kind, Place, Waitable, Wish};
+use crate::runtime::core::{Body, Core};
 use crate::runtime::operation::Operation;
-use crate::runtime::{Phase, Runtime};
+use crate::runtime::parked::Ticket;
+use crate::runtime::{Phase, Runtime, TaskId};
 use crate::vm::{Keeps, Quick, State};
 
 /// `mutex:lock()`
@@ -123,5 +125,43 @@ impl Runtime {
         (record.due, record.woken) = (false, false);
         core.inward.push(task);
         Quick::Park
+    }
+}
+
+impl Runtime {
+    /// Puts the answer onto the coroutine of a task at its turn, where it has been served at an object and nothing else
+    /// is to be looked at; answers with how many values it is to be resumed.
+    #[inline(never)]
+    pub(in crate::runtime) fn answer_served(
+        &self,
+        core: &mut Core,
+        state: State,
+        task: TaskId,
+    ) -> Option<i32> {
+        let record = core.tasks.running(task);
+        let Body { co, kept, ticket } = record.body;
+        let rare = record.rarities.as_ref();
+        if record.phase != Phase::Ready
+            || co.is_none()
+            || !co.is_suspended(kept)
+            || rare.is_some_and(|rarities| rarities.matter_now())
+        {
+            return None;
+        }
+        let Some(Operation::Place(place)) = core.parked.get(ticket) else {
+            return None;
+        };
+        let values = match place.at_hand()? {
+            None => co.answer_true(kept),
+            Some((key, last)) => state.hand_item(co, kept, key, last),
+        };
+        drop(core.parked.take(ticket));
+        core.timers.stop(task.index());
+        let record = core.tasks.running(task);
+        record.body.ticket = Ticket::default();
+        record.body.kept = 0;
+        record.due = false;
+        record.phase = Phase::Running;
+        Some(values)
     }
 }
