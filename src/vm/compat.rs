@@ -155,6 +155,25 @@ pub(super) unsafe fn raw_get(l: *mut lua_State, index: c_int, key: i64) {
     }
 }
 
+/// As `raw_get`; answers the type of what it pushes.
+///
+/// # Safety
+/// As `raw_get`.
+#[inline(always)]
+pub(super) unsafe fn raw_get_type(l: *mut lua_State, index: c_int, key: i64) -> c_int {
+    #[cfg(any(feature = "lua51", feature = "lua52", feature = "luajit"))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        raw_get(l, index, key);
+        ffi::lua_type(l, -1)
+    }
+    #[cfg(not(any(feature = "lua51", feature = "lua52", feature = "luajit")))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_rawgeti(l, index, key)
+    }
+}
+
 /// Makes the table on top the user value of the userdata at `index`. `[-1, +0, -]`
 ///
 /// # Safety

@@ -286,6 +286,28 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// Pushes an item of the table at `slot`, where there is one for sure; answers whether that is a table.
+    #[inline(always)]
+    pub(crate) fn push_table_of(&self, slot: i32, index: i32) -> bool {
+        // SAFETY: as in `push_field`.
+        unsafe { compat::raw_get_type(self.l, slot, index.into()) == ffi::LUA_TTABLE }
+    }
+
+    /// Pushes an item of the table at `slot`, where there is one for sure; answers its bytes if it is a string. It stays
+    /// on the stack as long as they are used.
+    #[inline(always)]
+    pub(crate) fn push_bytes_of(&self, slot: i32, index: i32) -> Option<&'a [u8]> {
+        // SAFETY: as in `push_field` and `bytes`.
+        unsafe {
+            if compat::raw_get_type(self.l, slot, index.into()) != ffi::LUA_TSTRING {
+                return None;
+            }
+            let mut len = 0;
+            let pointer = ffi::lua_tolstring(self.l, -1, &raw mut len);
+            Some(std::slice::from_raw_parts(pointer.cast::<u8>(), len))
+        }
+    }
+
     /// A number in the table at `slot`.
     pub(crate) fn number_field(&self, slot: i32, index: i32) -> Option<u32> {
         let top = self.top();

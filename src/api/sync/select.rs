@@ -3,7 +3,7 @@
 use super::answer;
 use crate::api::function;
 use crate::error::Fault;
-use crate::runtime::sync::{Choice, Kind, Waitable, Wish};
+use crate::runtime::sync::{Case, Choice, Kind, Waitable, Wish};
 use crate::runtime::{Deadline, Operation, Runtime};
 use crate::vm::{Function, Outcome, Reply, Stack, Value, entry_store};
 use std::rc::Rc;
@@ -85,21 +85,20 @@ fn case(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 fn take(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let count = stack.length(slot::CASES);
     let start = runtime.next_start();
+    let top = stack.top();
     for offset in 0..count {
         let index = (start + offset) % count + 1;
-        let top = stack.top();
         // The case, its object and what is to be done with it lie on the stack from here on.
-        if stack.push_field(slot::CASES, index) && stack.push_field(top + 1, 1) {
-            let object = stack.held_object::<Runtime>(top + 2);
-            if let Some(object) = object
-                && let Some(reply) = try_case(runtime, stack, object, top)
-            {
-                let index = i64::from(index);
-                return Ok(Outcome::Reply(match reply {
-                    Some(reply) => reply.behind(index),
-                    None => Reply::one(-index),
-                }));
-            }
+        if stack.push_table_of(slot::CASES, index)
+            && !stack.push_table_of(top + 1, 1)
+            && let Some(object) = stack.held_object::<Runtime>(top + 2)
+            && let Some(taken) = try_case(runtime, stack, object, top)
+        {
+            let index = i64::from(index);
+            return Ok(Outcome::Reply(match taken {
+                Some(reply) => reply.behind(index),
+                None => Reply::one(-index),
+            }));
         }
         stack.set_top(top);
     }
@@ -107,28 +106,30 @@ fn take(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// Tries the case at `top + 1`, whose object is at `top + 2`. No answer: it cannot be now. None inside: it could send.
+#[inline]
 fn try_case(
     runtime: &Runtime,
     stack: &Stack,
     object: &Waitable,
     top: i32,
 ) -> Option<Option<Reply>> {
-    let how = if let Kind::Channel(channel) = &object.kind {
-        if !channel.has_something() && !channel.has_room() {
-            return None;
-        }
-        stack.push_field(top + 1, 2).then(|| stack.bytes(top + 3))
-    } else {
-        None
-    };
-    let how = how.and_then(Result::ok);
-    let wish = wish(runtime, object, how).ok()?;
-    if let (Kind::Channel(channel), Wish::Send(_)) = (&object.kind, wish) {
-        return (channel.has_room() && stack.push_field(top + 1, 3)).then_some(None);
-    }
-    let given = object.share().try_now(runtime, wish)?;
     // The first argument is at index 1.
-    Some(Some(object.reply(wish, given, top + 1)))
+    let at = top + 1;
+    if let Kind::Channel(channel) = &object.kind {
+        return match stack.push_bytes_of(top + 1, 2)? {
+            b"receive" => {
+                if let Some(key) = channel.receive_now(runtime, object) {
+                    return Some(Some(Reply::one(Value::Taken { at, key })));
+                }
+                channel.is_closed().then(|| Some(Reply::failure("closed")))
+            }
+            b"send" => (channel.has_room() && stack.push_field(top + 1, 3)).then_some(None),
+            _ => None,
+        };
+    }
+    let wish = wish(runtime, object, None).ok()?;
+    let given = object.share().try_now(runtime, wish)?;
+    Some(Some(object.reply(wish, given, at)))
 }
 
 /// `choose(cases, keys, timeout, ...)` → as `coev.select`; 0 when something else may be ready. Where there are many, the
@@ -136,44 +137,18 @@ fn try_case(
 /// and none sends, and else answers false.
 fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let timeout = stack.opt_seconds(slot::TIMEOUT)?;
-    let count = stack.length(slot::CASES);
-    if !stack.has(slot::OBJECTS) {
-        stack.set_top(slot::TIMEOUT);
-        for index in 1..=count {
-            let top = stack.top();
-            stack.push_field(slot::CASES, index);
-            stack.push_field(top + 1, 1);
-            stack.drop_below_top();
-        }
+    if !stack.is_table(slot::CASES) {
+        return Err(stack.expected(slot::CASES, "table"));
     }
-    let looked_over = stack.is_table(slot::KEYS);
-    let mut cases = Vec::with_capacity(8);
-    for index in 1..=count {
-        let at = slot::OBJECTS - 1 + index;
-        let Some(object) = stack.holder::<Runtime>(at) else {
-            if looked_over {
-                continue;
-            }
-            return answer(false);
-        };
-        if !looked_over {
-            let how = how_of(stack, index);
-            match wish(runtime, &object, how) {
-                Ok(Wish::Send(_)) | Err(_) => return answer(false),
-                Ok(wish) => cases.push((object, wish, index)),
-            }
-            continue;
+    let cases = if stack.is_table(slot::KEYS) {
+        cases_with_keys(runtime, stack)?
+    } else {
+        match plain_cases(runtime, stack) {
+            Some(cases) => cases,
+            None => return answer(false),
         }
-        let wish = match stack.number_field(slot::KEYS, index) {
-            Some(key) => Wish::Send(key),
-            None => match wish(runtime, &object, Some(b"receive")) {
-                Ok(wish) => wish,
-                Err(problem) => return Err(Fault::misuse(format!("'select': {problem}"))),
-            },
-        };
-        cases.push((object, wish, index));
-    }
-    let choice = Choice::new(cases);
+    };
+    let choice = Choice::new(cases, runtime.answers_at_once());
     runtime.wait(
         stack,
         Operation::Choice(Box::new(choice)),
@@ -181,14 +156,54 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     )
 }
 
-/// What is to be done with the object of a case, which the table of cases holds.
-fn how_of<'a>(stack: &Stack<'a>, index: i32) -> Option<&'a [u8]> {
-    let top = stack.top();
-    stack.push_field(slot::CASES, index);
-    stack.push_field(top + 1, 2);
-    let how = stack.bytes(top + 2).ok();
-    stack.set_top(top);
-    how
+/// The cases, whose objects lie on the stack from here on; none where one of them is no object, or sends.
+fn plain_cases(runtime: &Runtime, stack: &Stack) -> Option<Vec<Case>> {
+    let count = stack.length(slot::CASES);
+    stack.set_top(slot::TIMEOUT);
+    let mut cases = Vec::with_capacity(usize::try_from(count).ok()?);
+    for index in 1..=count {
+        let top = slot::TIMEOUT + index;
+        if !stack.push_table_of(slot::CASES, index) {
+            return None;
+        }
+        stack.push_table_of(top, 1);
+        let object = stack.held_object::<Runtime>(top + 1)?;
+        let wish = match &object.kind {
+            Kind::Channel(_) if stack.push_bytes_of(top, 2)? == b"receive" => Wish::Receive,
+            Kind::Channel(_) => return None,
+            _ => wish(runtime, object, None).ok()?,
+        };
+        cases.push((object.share(), wish, index));
+        stack.set_top(top + 1);
+        stack.drop_below_top();
+    }
+    Some(cases)
+}
+
+/// The cases that are objects, which `select.lua` has looked over, and has put what is to be sent into the channels.
+fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Vec<Case>, Fault> {
+    let count = stack.length(slot::CASES);
+    if !stack.has(slot::OBJECTS) {
+        for index in 1..=count {
+            let top = stack.top();
+            stack.push_field(slot::CASES, index);
+            stack.push_field(top + 1, 1);
+            stack.drop_below_top();
+        }
+    }
+    let mut cases = Vec::new();
+    for index in 1..=count {
+        let Some(object) = stack.holder::<Runtime>(slot::OBJECTS - 1 + index) else {
+            continue;
+        };
+        let wish = match stack.number_field(slot::KEYS, index) {
+            Some(key) => Wish::Send(key),
+            None => wish(runtime, &object, Some(b"receive"))
+                .map_err(|problem| Fault::misuse(format!("'select': {problem}")))?,
+        };
+        cases.push((object, wish, index));
+    }
+    Ok(cases)
 }
 
 /// `stow(channel, value)` → the key of the value, which lies there now.

@@ -9,7 +9,9 @@ use std::rc::Rc;
 /// What a task waits for: the first of its cases that can be.
 pub(crate) struct Choice {
     /// The objects, what is wanted there, and the index of each among all cases of the call.
-    cases: Rc<[(Rc<Waitable>, Wish, i32)]>,
+    cases: Rc<[Case]>,
+    /// Has the caller just found that none of them can be?
+    looked: bool,
     /// Does it stand in their lines?
     entered: bool,
     /// Has something told that it may be ready, which is none of the objects?
@@ -18,14 +20,18 @@ pub(crate) struct Choice {
     decided: Option<(u32, Given)>,
 }
 
+/// An object, what is wanted there, and the index among all cases of the call.
+pub(crate) type Case = (Rc<Waitable>, Wish, i32);
+
 /// Where the call's arguments have the objects: so many before the first one, counted from 0.
 const OBJECTS: i32 = 2;
 
 impl Choice {
     /// A wait that has not begun.
-    pub(crate) fn new(cases: Vec<(Rc<Waitable>, Wish, i32)>) -> Choice {
+    pub(crate) fn new(cases: Vec<Case>, looked: bool) -> Choice {
         Choice {
             cases: cases.into(),
+            looked,
             entered: false,
             poked: false,
             decided: None,
@@ -70,7 +76,8 @@ impl Choice {
         }
         if !self.entered {
             // Something may have come to be since the caller has looked.
-            for (case, (object, wish, _)) in (0..).zip(self.cases.iter()) {
+            let cases = if self.looked { &[] } else { &*self.cases };
+            for (case, (object, wish, _)) in (0..).zip(cases) {
                 if let Some(given) = object.try_now(runtime, *wish) {
                     self.leave_but(runtime, task, Some(case));
                     return Poll::Ready(self.reply(case, given));
@@ -138,6 +145,11 @@ impl Choice {
 }
 
 impl Runtime {
+    /// Will the next wait be polled in the call itself?
+    pub(crate) fn answers_at_once(&self) -> bool {
+        self.budget.get() > 0
+    }
+
     /// Where the next select begins to look.
     pub(crate) fn next_start(&self) -> i32 {
         self.start.set(self.start.get().wrapping_add(1) & i32::MAX);

@@ -17,7 +17,7 @@ mod semaphore;
 mod store;
 
 pub(crate) use channel::Channel;
-pub(crate) use choice::Choice;
+pub(crate) use choice::{Case, Choice};
 pub(crate) use gate::{Barrier, Condition, Event, Waitgroup};
 pub(crate) use line::Waiter;
 pub(crate) use mutex::Mutex;
