@@ -13,6 +13,7 @@ mod ending;
 mod entry;
 mod finalizer;
 mod helpers;
+mod holding;
 mod library;
 mod load;
 mod object;
@@ -28,6 +29,7 @@ pub(crate) use compat::NESTED_WAITS;
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
 pub(crate) use entry::{Host, leaving as entry_leaving, of as entry_of};
+pub(crate) use holding::Holder;
 pub(crate) use library::{ClassDef, Function, Library, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
 pub(crate) use object::{Class, Object};
@@ -36,6 +38,6 @@ pub(crate) use quick::{
     Keeps, Quick, call as entry_quick, receive as entry_receive, store as entry_store,
     table as entry_table,
 };
-pub(crate) use registry::{Ended, Holder, Slot};
+pub(crate) use registry::{Ended, Slot};
 pub(crate) use stack::Stack;
 pub(crate) use state::State;

@@ -91,11 +91,26 @@ pub(crate) enum Value {
     /// The coroutine stack of a task, as text.
     Traceback(Slot),
     /// What lies under the key in the table of the call's argument `at`, counted from 0; it is taken out.
-    Taken { at: i32, key: u32 },
+    Taken {
+        /// The argument that has the table.
+        at: i32,
+        /// The key.
+        key: u32,
+    },
     /// The same; it stays there.
-    Kept { at: i32, key: u32 },
+    Kept {
+        /// The argument that has the table.
+        at: i32,
+        /// The key.
+        key: u32,
+    },
     /// No value: what lies there is taken out and forgotten.
-    Forgotten { at: i32, key: u32 },
+    Forgotten {
+        /// The argument that has the table.
+        at: i32,
+        /// The key.
+        key: u32,
+    },
     /// All that an ended task returned: from the handle that is the first argument.
     Results,
     /// Tells the waiting call that it must raise; never seen by a script.

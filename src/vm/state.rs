@@ -1,10 +1,11 @@
 //! The running state, and what the runtime may ask of it: each either cannot raise or runs in a protected call.
 
 use super::coroutine::{Coroutine, push_integer};
+use super::holding::{self, Holder};
 use super::library::Library;
 use super::outcome::{Reply, ReplySlot, TaskName, Value};
 use super::push::{push, push_kept};
-use super::registry::{self, Holder};
+use super::registry;
 use super::{compat, entry};
 use crate::error::Fault;
 use mlua::ffi::{self, lua_State};
@@ -196,7 +197,7 @@ impl State {
     /// Lets the registry hold a task again that was held by what it waited for; its parked call keeps so many values.
     pub(crate) fn tighten(self, library: &Library, task: TaskName, weak: bool, kept: i32) {
         // SAFETY: eight slots of the frame's 20; whoever wakes a task reaches what it waits for, which holds it.
-        unsafe { registry::tighten(self.0, library, task.slot, weak, kept) };
+        unsafe { holding::tighten(self.0, library, task.slot, weak, kept) };
     }
 
     /// Collects garbage; with `places`, makes the tables of tasks small again instead.
@@ -369,7 +370,7 @@ pub(super) unsafe extern "C-unwind" fn loosen(l: *mut lua_State) -> c_int {
             holder,
             weak,
         } = *ffi::lua_touserdata(l, 1).cast::<Loosening>();
-        registry::loosen(l, &*library, task, holder, weak);
+        holding::loosen(l, &*library, task, holder, weak);
     }
     0
 }

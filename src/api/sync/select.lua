@@ -4,7 +4,7 @@
 -- Mutexes, channels and their friends are looked at, and waited for, in Rust. What is none of them (tasks, timers, poll
 -- objects) has a readiness: it is watched, and looked at again when it tells that it may be ready.
 local coev, natives = ...
-local error, getmetatable, type, unpack = error, getmetatable, type, table.unpack or unpack
+local error, next, pairs, type, unpack = error, next, pairs, type, table.unpack or unpack
 local take, choose, stow, here, poke = natives.take, natives.choose, natives.stow, natives.here, natives.wake
 local readiness_of, pcall, spawn, now = natives.readiness_of, natives.pcall, coev.spawn, coev.now
 
