@@ -56,6 +56,37 @@ describe("a condition", function()
     end)
   end)
 
+  it("lets those who are signalled wait for the mutex, instead of waking them all for it", function()
+    helper.run(function()
+      local mutex = coev.mutex.new()
+      local condition, waiters, inside = coev.condition.new(mutex), {}, 0
+      for i = 1, 4 do
+        waiters[i] = coev.spawn(function()
+          mutex:lock()
+          assert.is_true(condition:wait())
+          inside = inside + 1
+          coev.yield()
+          mutex:unlock()
+        end)
+      end
+      coev.yield()
+      mutex:lock()
+      assert.equal(4, condition:broadcast())
+      for i = 1, 4 do
+        assert.truthy(waiters[i]:waiting():find("^lock of mutex "))
+      end
+      waiters[2]:cancel()
+      mutex:unlock()
+      for i = 1, 4 do
+        waiters[i]:join()
+      end
+      assert.equal(3, inside)
+      -- The one that was cancelled had its mutex again, and has left it behind.
+      assert.is_true(mutex:lock())
+      mutex:unlock()
+    end)
+  end)
+
   it("has its mutex again after a timeout and a cancel, too", function()
     helper.run(function()
       local mutex = coev.mutex.new()

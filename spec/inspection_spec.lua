@@ -289,6 +289,23 @@ describe("debug", function()
     end)
   end)
 
+  it("lets mutexes, channels and their friends remember where they were made", function()
+    coev.debug(true)
+    local mutex, event = coev.mutex.new(), coev.event.new(true)
+    coev.debug(false)
+    assert.truthy(tostring(mutex):find("^coev%.mutex: %w+ %(free, made at [^\n]*inspection_spec.lua:%d+%)$"))
+    assert.truthy(tostring(event):find("made at [^\n]*inspection_spec.lua:%d+"), tostring(event))
+    assert.is_nil(tostring(coev.mutex.new()):find("made at", 1, true))
+    mutex:lock()
+    local waiter = spawn(mutex.lock, mutex)
+    local ok, err = pcall(coev.run)
+    assert.is_false(ok)
+    assert.truthy(err:find("lock of mutex %w+ made at [^\n]*inspection_spec.lua:%d+"), err)
+    waiter:cancel()
+    coev.run()
+    mutex:unlock()
+  end)
+
   it("adds that place to what is reported", function()
     local result = child.run([[
       local coev = require "coev"

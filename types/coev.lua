@@ -242,7 +242,9 @@ function coev.stats() end
 local Stats = {}
 
 ---Says whether tasks remember where they were spawned: the tracebacks of those
----spawned from now on end with that place. nil turns it off, which is the default;
+---spawned from now on end with that place. Mutexes, channels and their friends that
+---are made from now on say where that was, in `tostring`, in `task:waiting` and in the
+---report of a deadlock. nil turns it off, which is the default;
 ---without an argument the call only asks.
 ---@param on? boolean
 ---@return boolean previous

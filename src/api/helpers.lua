@@ -27,6 +27,9 @@ local function alarm()
 end
 natives.alarm = alarm
 
+-- The waiting functions of few arguments and results.
+local FEW = { acquire = true, lock = true, next = true, send = true }
+
 -- Puts a guard around a waiting function that cannot raise by itself when it is resumed. The two that are called most
 -- take no list of arguments: on LuaJIT that makes a switch 8 ns cheaper.
 local function guard(raw, name)
@@ -37,6 +40,15 @@ local function guard(raw, name)
   elseif name == "sleep" then
     return function(seconds)
       if raw(seconds) == ALARM then error(alarm(), 0) end
+    end
+  end
+  -- Methods of mutexes, channels and their friends, of at most two arguments and two results.
+  if FEW[name] then
+    return function(self, a, b)
+      local x, y = raw(self, a, b)
+      if x == ALARM then error(alarm(), 0) end
+      if y == nil then return x end
+      return x, y
     end
   end
   local function check(...)
@@ -166,10 +178,14 @@ local function run_ended(number, failed, err, traceback)
   return natives.run_ended(number, failed, err, traceback)
 end
 
--- Tells the objects of coev.mutex and its friends of the end of a task (`what` is 0; 1: it is only dropped), or asks
--- them what it waits for (2). Answers a text: that, or whether somebody learns of the task's failure.
-local function attend(slot, what)
-  if natives.attend then return natives.attend(slot, what) end
+-- Calls those who watch a mutex or one of its friends, by its name.
+local function tell(name)
+  natives.tell(name)
+end
+
+-- Calls those who watch a task, which has ended; answers whether there are any.
+local function tell_of_end(slot)
+  return natives.tell_of_end(slot)
 end
 
 -- What the functions of coev.supervisor cannot do from Rust.
@@ -177,5 +193,5 @@ local function make_list(...) return natives.make_list(...) end
 local function wait_elsewhere(...) return natives.wait_elsewhere(...) end
 local function nobody_waits(...) return natives.nobody_waits(...) end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
-  hand_over, make_list, wait_elsewhere, nobody_waits, run_ended, Cancelled
+return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, tell, fire, wait_outside, hand_over,
+  make_list, wait_elsewhere, nobody_waits, run_ended, tell_of_end, Cancelled

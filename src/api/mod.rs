@@ -50,7 +50,12 @@ pub(crate) use {describe, function, method};
 pub(crate) static PARTS: Parts = Parts {
     functions: scheduler::FUNCTIONS,
     task: task::CLASS,
-    classes: &[socket::CLASSES, fd_set::CLASSES, timer::CLASSES],
+    classes: &[
+        socket::CLASSES,
+        fd_set::CLASSES,
+        timer::CLASSES,
+        sync::CLASSES,
+    ],
     modules: &[
         socket::MODULE,
         timer::MODULE,
@@ -80,7 +85,7 @@ pub(crate) static PARTS: Parts = Parts {
             name: c"=coev.coroutine",
             text: include_str!("coroutine.lua"),
         },
-        sync::WAITERS,
+        sync::OBJECTS,
         sync::SELECT,
     ],
 };

@@ -1,6 +1,6 @@
 //! What only the embedded Lua sees: the primitives of which it makes cancels, deadlines, groups and coroutines.
 
-use super::{fd_set, function, timer};
+use super::{fd_set, function, sync, timer};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
 use crate::vm::{
@@ -23,13 +23,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
     timer::RESTART,
     timer::SENTINEL,
     timer::STANDING,
+    sync::CASE,
+    sync::CHOOSE,
+    sync::OWN_TABLE,
+    sync::READY,
+    sync::SET_SITE,
+    sync::STOW,
+    sync::TAKE,
+    sync::WATCH,
     function!(c"adopt", adopt),
     function!(c"ascend", ascend),
     function!(c"cancel", cancel),
     function!(c"defer", defer),
     function!(c"descend", descend),
     function!(c"endow_tasks", endow_tasks),
-    function!(c"enrol", enrol),
     function!(c"enter_deadline", enter_deadline),
     function!(c"enter_shield", enter_shield),
     function!(c"expire", expire),
@@ -56,13 +63,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     },
     function!(c"task_from", task_from),
     function!(c"verdict", verdict),
+    function!(c"watch_task", watch_task),
     function!(c"weak_slot", weak_slot),
-    Function {
-        entry: entry_leaving::<Runtime, _, true, true>(wait),
-        ..function!(c"wait", wait)
-    },
-    function!(c"wait_for", wait_for),
-    function!(c"wait_in_place", wait_in_place),
     Function {
         entry: entry_wake::<Runtime>(),
         ..function!(c"wake", peek)
@@ -210,12 +212,9 @@ fn statistic(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     answer(runtime.statistic(stack.text(FIRST)?))
 }
 
-/// `enrol([task])`: the running task holds or waits for a mutex or one of its friends, or somebody watches that one: Lua
-/// hears of its end.
-fn enrol(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    if let Some(task) = task_or_current(runtime, stack, FIRST)? {
-        runtime.enrol(task);
-    }
+/// `watch_task(task)`: somebody watches it: Lua hears of its end.
+fn watch_task(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    runtime.watch_task(TaskId::from_bits(stack.handle(FIRST)?.id));
     answer(())
 }
 
@@ -227,30 +226,6 @@ fn quiet(outcome: Outcome) -> Outcome {
         Outcome::Alarm => Outcome::Reply(Reply::one(Value::Alarm)),
         outcome => outcome,
     }
-}
-
-/// `wait()`: as `park`, but answers false at once where no task can be parked.
-fn wait(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    if runtime.parkable(stack.state()).is_none() {
-        return answer(false);
-    }
-    park(runtime, stack)
-}
-
-/// `wait_for(seconds)`: as `wait`, no longer than that.
-fn wait_for(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    if runtime.parkable(stack.state()).is_none() {
-        return answer(false);
-    }
-    wait_in_place(runtime, stack)
-}
-
-/// `wait_in_place([seconds])`: as `park`, wherever it is; drives the loop where no task can be parked.
-fn wait_in_place(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let deadline = Deadline::after(stack.opt_seconds(FIRST)?);
-    runtime
-        .wait(stack, Operation::Suspend(false), deadline)
-        .map(quiet)
 }
 
 /// `park()`: waits to be resumed; answers the mark that says that it must raise, instead of raising.

@@ -498,6 +498,7 @@ function coev.debug(...)
   if select("#", ...) > 0 then
     debugging = not not (...)
     natives.endow_tasks(debugging or uses_locals)
+    natives.note_sites(debugging)
   end
   return before
 end

@@ -95,9 +95,7 @@ fn traceback(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// `task:waiting()`
 fn waiting(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let (task, _) = task(stack)?;
-    Ok(Outcome::Reply(Reply::one(
-        runtime.waits_for(stack.state(), task),
-    )))
+    Ok(Outcome::Reply(Reply::one(runtime.waits_for(task))))
 }
 
 /// `tostring(task)`

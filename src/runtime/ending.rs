@@ -3,7 +3,7 @@
 use super::core::Body;
 use super::{Operation, Phase, Runtime, TaskId};
 use crate::error::Fault;
-use crate::vm::{Attend, CLOSES_VARIABLES, Coroutine, Ended, ErrorAt, Leave, Resumed, State};
+use crate::vm::{CLOSES_VARIABLES, Coroutine, Ended, ErrorAt, Leave, Resumed, State};
 
 impl Runtime {
     /// The coroutine of a task has returned or failed.
@@ -181,28 +181,29 @@ impl Runtime {
         }
     }
 
-    /// Notes that a task holds or waits for a mutex or one of its friends, or that somebody watches it.
-    pub(crate) fn enrol(&self, task: TaskId) {
+    /// Notes that somebody watches a task.
+    pub(crate) fn watch_task(&self, task: TaskId) {
         if let Some(record) = self.core.borrow_mut().tasks.get(task) {
-            record.rarities.get_or_insert_default().synchronises = true;
+            record.rarities.get_or_insert_default().watched = true;
         }
     }
 
-    /// Tells or asks Lua about the mutexes and their friends of a task, if it has ever used any.
-    pub(super) fn attend(&self, state: State, task: TaskId, what: Attend) -> Option<String> {
+    /// Tells those who watch a task of its end; answers whether there are any.
+    fn tell_of_end(&self, state: State, task: TaskId) -> bool {
         let mut core = self.core.borrow_mut();
-        let rarities = core.tasks.get(task)?.rarities.as_ref()?;
-        let synchronises = rarities.synchronises;
+        let rarities = core
+            .tasks
+            .get(task)
+            .and_then(|record| record.rarities.as_ref());
+        let watched = rarities.is_some_and(|rarities| rarities.watched);
         drop(core);
-        if !synchronises {
-            return None;
-        }
-        state.attend(&self.library, Runtime::name_of(task).slot, what)
+        watched && state.tell_of_end(&self.library, Runtime::name_of(task).slot)
     }
 
     /// A task has returned `count` values.
     fn finish(&self, state: State, task: TaskId, co: Coroutine, count: i32) {
-        self.attend(state, task, Attend::Ended);
+        self.desert(task);
+        self.tell_of_end(state, task);
         self.tighten_joiners(state, task);
         self.hand_over(state, task);
         state.finish(&self.library, co, Runtime::name_of(task), count, true);
@@ -228,7 +229,8 @@ impl Runtime {
         self.hand_over(state, task);
         let ended = state.fail(&self.library, co, Runtime::name_of(task), error, cancelled);
         // Its variables have been closed by now, and have given back what they guarded.
-        let watched = self.attend(state, task, Attend::Ended).is_some();
+        self.desert(task);
+        let watched = self.tell_of_end(state, task);
         let told = self.end_run(state, task, true) || watched;
 
         let interrupted = state.is_interruption();

@@ -8,7 +8,7 @@ use super::operation::Operation;
 use super::parked::Parked;
 use super::{Phase, Runtime, TaskId};
 use crate::error::Fault;
-use crate::vm::{Attend, ErrorAt, State};
+use crate::vm::{ErrorAt, Holder, State};
 
 /// Rounds after which those who wait for events may be held by their handles alone, where the loop is never idle.
 const ROUNDS_A_LOOK: u64 = 1024;
@@ -47,7 +47,7 @@ impl Runtime {
         drop(core);
         for task in candidates {
             if let Some((holder, weak)) = self.holder_of(task) {
-                let (name, holder) = (Runtime::name_of(task), Runtime::name_of(holder));
+                let name = Runtime::name_of(task);
                 let loose = state.loosen(&self.library, name, holder, weak);
                 let mut core = self.core.borrow_mut();
                 core.record(task).rarities.get_or_insert_default().loose = loose;
@@ -56,7 +56,7 @@ impl Runtime {
     }
 
     /// What a parked task waits for, when that may hold it; and whether it is weak itself.
-    fn holder_of(&self, task: TaskId) -> Option<(TaskId, bool)> {
+    fn holder_of(&self, task: TaskId) -> Option<(Holder, bool)> {
         let mut core = self.core.borrow_mut();
         let record = core.tasks.get(task)?;
         let (loose, weak) = record
@@ -67,21 +67,25 @@ impl Runtime {
             return None;
         }
         if record.phase == Phase::Suspended {
-            return Some((task, weak));
+            return Some((Holder::Task(Runtime::name_of(task)), weak));
         }
-        let ticket = record.body.ticket;
+        let (ticket, kept) = (record.body.ticket, record.body.kept);
         if Parked::is_event(ticket) {
-            return Some((task, weak));
+            return Some((Holder::Task(Runtime::name_of(task)), weak));
         }
         let holder = match core.parked.get(ticket)? {
             Operation::Suspend(false) => task,
             Operation::Join(joined, _) => *joined,
+            Operation::Place(_) | Operation::Choice(_) => {
+                return Some((Holder::Objects(kept), weak));
+            }
             _ => return None,
         };
         // A weak task is not held by its handle's holders' waiters: whoever joins it stays where it is.
         let held = core.tasks.get(holder)?;
         let held_weakly = held.rarities.as_ref().is_some_and(|rarities| rarities.weak);
-        (holder == task || !held_weakly).then_some((holder, weak))
+        let may = holder == task || !held_weakly;
+        may.then_some((Holder::Task(Runtime::name_of(holder)), weak))
     }
 
     /// Notes that loose tasks have been woken, so that the registry holds them before Lua goes on.
@@ -91,7 +95,7 @@ impl Runtime {
         }
     }
 
-    /// Lets the registry hold the loose tasks that have been woken.
+    /// Lets the registry hold the loose tasks that have been woken, and tells Lua what is new.
     pub(super) fn tighten_woken(&self, state: State) {
         self.has_woken_loose.set(false);
         let woken = std::mem::take(&mut self.core.borrow_mut().woken_loose);
@@ -103,8 +107,13 @@ impl Runtime {
             let rarities = record.rarities.get_or_insert_default();
             rarities.loose = false;
             let weak = rarities.weak;
+            let kept = record.body.kept;
             drop(core);
-            state.tighten(&self.library, Runtime::name_of(task), weak);
+            state.tighten(&self.library, Runtime::name_of(task), weak, kept);
+        }
+        let news = std::mem::take(&mut *self.news.borrow_mut());
+        for name in news {
+            state.tell(&self.library, &self.reply, name);
         }
     }
 
@@ -137,9 +146,8 @@ impl Runtime {
             drop(core);
             self.drop_wait(task);
             let name = Runtime::name_of(task);
-            self.attend(state, task, Attend::Dropped);
             if !weak {
-                self.attend(state, task, Attend::Ended);
+                self.desert(task);
                 // Whoever joins it is garbage, too: else the handle would have been reachable.
                 state.release(&self.library, name);
                 self.core.borrow_mut().tasks.remove(task);
@@ -191,7 +199,7 @@ impl Runtime {
         // The registry may hold the handle by now, for the sake of those who join: it holds these themselves from now
         // on, and of this task the coroutine alone.
         self.tighten_joiners(state, task);
-        state.tighten(&self.library, Runtime::name_of(task), true);
+        state.tighten(&self.library, Runtime::name_of(task), true, 0);
         true
     }
 }

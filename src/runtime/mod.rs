@@ -17,8 +17,10 @@ mod scopes;
 mod select;
 mod signal;
 pub(crate) mod stream;
+pub(crate) mod sync;
 mod turn;
 mod wait;
+mod waking;
 
 pub(crate) use crate::sched::{Moment, Phase, TaskId, Verdict};
 pub(crate) use deadline::{Deadline, now, now_seconds};
@@ -30,10 +32,9 @@ pub(crate) use select::Select;
 use crate::error::Fault;
 use crate::sched::Scopes;
 use crate::vm::{
-    Attend, Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
-    Value, Wakes,
+    Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value,
 };
-use core::{Core, StandIn};
+use core::Core;
 use interests::{Direction, Key};
 use resolver::Resolver;
 use std::cell::{Cell, RefCell, RefMut};
@@ -58,7 +59,9 @@ pub(crate) struct Runtime {
     resolver: Resolver,
     /// Tasks whose handles have been collected, when that matters, since the last turn.
     dropped: RefCell<Vec<TaskId>>,
-    /// Have tasks been woken that only what they waited for holds?
+    /// Objects that may be ready and that somebody watches, by their names, since Lua was last told.
+    news: RefCell<Vec<i64>>,
+    /// Have tasks been woken that only what they waited for holds, or are there news?
     has_woken_loose: Cell<bool>,
     /// The task that runs, while one does.
     current: Cell<Option<TaskId>>,
@@ -82,6 +85,8 @@ pub(crate) struct Runtime {
     signals: Cell<u32>,
     /// How many loops are nested: 0 outside all, 1 in `run`, more where waits drive the loop in place.
     depth: Cell<usize>,
+    /// Where the last select began to look.
+    start: Cell<i32>,
     /// Shall `run` return after this turn?
     stopping: Cell<bool>,
     /// The task whose failure `run` raises itself.
@@ -119,6 +124,7 @@ impl Runtime {
             departures: Departures::default(),
             resolver: Resolver::default(),
             dropped: RefCell::default(),
+            news: RefCell::default(),
             has_woken_loose: Cell::new(false),
             current: Cell::new(None),
             coroutine: Cell::new(Coroutine::NONE),
@@ -131,6 +137,7 @@ impl Runtime {
             budget: Cell::new(BUDGET),
             signals: Cell::new(0),
             depth: Cell::new(0),
+            start: Cell::new(0),
             stopping: Cell::new(false),
             main: Cell::new(None),
             main_failed: Cell::new(false),
@@ -177,12 +184,6 @@ impl Runtime {
         self.core.borrow_mut().tasks.insert(phase)
     }
 
-    /// Makes a parked task ready.
-    pub(crate) fn wake(&self, task: TaskId) {
-        self.core.borrow_mut().wake(task);
-        self.note_loose();
-    }
-
     /// Where a task is in its life; `None` when it has ended.
     pub(crate) fn phase(&self, task: TaskId) -> Option<Phase> {
         let mut core = self.core.borrow_mut();
@@ -207,10 +208,7 @@ impl Runtime {
     }
 
     /// What a task waits for, as one line.
-    pub(crate) fn waits_for(&self, state: State, task: TaskId) -> String {
-        if let Some(text) = self.attend(state, task, Attend::Describe) {
-            return text;
-        }
+    pub(crate) fn waits_for(&self, task: TaskId) -> String {
         let mut core = self.core.borrow_mut();
         let Some(record) = core.tasks.get(task) else {
             return "nothing".into();
@@ -238,46 +236,6 @@ impl Runtime {
             slot: Slot(task.index()),
             id: task.to_bits(),
         }
-    }
-
-    /// Ends the suspension of a task; answers whether it was suspended, and is not being ended.
-    pub(crate) fn resume(&self, task: TaskId) -> bool {
-        let mut core = self.core.borrow_mut();
-        if core
-            .tasks
-            .get(task)
-            .is_some_and(|record| record.phase == Phase::Suspended)
-        {
-            core.wake(task);
-            drop(core);
-            self.note_loose();
-            return true;
-        }
-        drop(core);
-        if self.is_scoped(Some(task)) && self.verdict(Some(task)) == Some(Verdict::Cancelled) {
-            return false;
-        }
-        let mut core = self.core.borrow_mut();
-        let owned = |standin: &&StandIn| standin.owner == Some(task);
-        let waiter = core
-            .standins
-            .iter()
-            .rev()
-            .find(owned)
-            .map_or(task, |standin| standin.record);
-        let Some(record) = core.tasks.get(waiter) else {
-            return false;
-        };
-        let ticket = record.body.ticket;
-        match core.parked.get(ticket) {
-            Some(Operation::Suspend(resumed @ false)) => *resumed = true,
-            Some(Operation::Watch(_)) => {}
-            _ => return false,
-        }
-        core.wake(waiter);
-        drop(core);
-        self.note_loose();
-        true
     }
 
     /// Notes that Lua keeps something for the task; answers the key that it is kept under.
@@ -400,6 +358,8 @@ impl Runtime {
 }
 
 impl Host for Runtime {
+    type Holder = sync::Waitable;
+
     fn library(&self) -> &Library {
         &self.library
     }
@@ -477,22 +437,5 @@ impl Host for Runtime {
         } else {
             outcome
         })
-    }
-}
-
-impl Wakes for Runtime {
-    #[inline(always)]
-    fn here(&self) -> i64 {
-        self.current
-            .get()
-            .map_or(0, |task| i64::from(task.index()) + 1)
-    }
-
-    fn wake_at(&self, key: i64) -> bool {
-        let Ok(index) = u32::try_from(key - 1) else {
-            return false;
-        };
-        let task = self.core.borrow().tasks.at(index);
-        task.is_some_and(|task| self.resume(task))
     }
 }

@@ -7,6 +7,7 @@ use super::resolver::Resolve;
 use super::select::Select;
 use super::signal::Settle;
 use super::stream::{Accept, Bind, Connect, Receive, ReceiveFrom, Relay, Send, SendFile, SendTo};
+use super::sync::{Choice, Place};
 use crate::sched::{Moment, TaskId};
 use crate::vm::{Reply, Value};
 
@@ -24,6 +25,10 @@ pub(crate) enum Operation {
     Settle(Box<Settle>),
     /// Something of a poll object's.
     Watch(Watch),
+    /// What an object of this universe gives.
+    Place(Place),
+    /// The first of several of these.
+    Choice(Box<Choice>),
     /// Bytes from a stream.
     Receive(Receive),
     /// Room for bytes in a stream.
@@ -60,7 +65,10 @@ impl Operation {
     /// Is it about something of this universe, so that only a task or the main chunk can end it?
     pub(crate) fn is_inward(&self) -> bool {
         match self {
-            Operation::Join(..) | Operation::Suspend(_) => true,
+            Operation::Join(..)
+            | Operation::Suspend(_)
+            | Operation::Place(_)
+            | Operation::Choice(_) => true,
             Operation::Watch(watch) => watch.is_inward(),
             _ => false,
         }
@@ -93,6 +101,8 @@ impl Operation {
             Operation::Event(wait) => wait.poll(runtime, task),
             Operation::Settle(settle) => settle.poll(runtime, task),
             Operation::Watch(watch) => watch.poll(runtime, task),
+            Operation::Place(place) => place.poll(runtime, task),
+            Operation::Choice(choice) => choice.poll(runtime, task),
             Operation::Receive(receive) => receive.poll(runtime, task),
             Operation::Send(send) => send.poll(runtime, task),
             Operation::Accept(accept) => accept.poll(runtime, task),
@@ -112,6 +122,8 @@ impl Operation {
         let reply = match &mut self {
             Operation::Sleep | Operation::Suspend(_) | Operation::Settle(_) => Reply::none(),
             Operation::Join(..) => Reply::two(false, "timeout"),
+            Operation::Place(place) => place.expired(),
+            Operation::Choice(_) => Choice::expired(),
             Operation::Receive(receive) => receive.expired(task),
             Operation::Send(send) => send.cut_short("timeout"),
             Operation::SendFile(send) => send.cut_short("timeout"),
@@ -126,6 +138,9 @@ impl Operation {
             | Operation::SendTo(_)
             | Operation::Resolve(_) => Reply::failure("timeout"),
         };
+        if let Operation::Place(place) = &mut self {
+            place.keep_signal();
+        }
         self.withdraw(runtime, task);
         reply
     }
@@ -141,6 +156,8 @@ impl Operation {
             Operation::Event(wait) => wait.withdraw(runtime, task),
             Operation::Join(joined, _) => runtime.leave_join(*joined, task),
             Operation::Watch(watch) => watch.withdraw(runtime, task),
+            Operation::Place(place) => place.withdraw(runtime, task),
+            Operation::Choice(choice) => choice.withdraw(runtime, task),
             Operation::Receive(receive) => receive.withdraw(runtime, task),
             Operation::Send(send) => send.withdraw(runtime, task),
             Operation::Accept(accept) => accept.withdraw(runtime, task),
@@ -162,6 +179,8 @@ impl Operation {
             Operation::Event(_) => "an event".into(),
             Operation::Settle(_) => "the turns of those it has signalled".into(),
             Operation::Watch(_) => "poll".into(),
+            Operation::Place(place) => place.describe(),
+            Operation::Choice(choice) => choice.describe(),
             Operation::Receive(receive) => format!("receive on {}", receive.stream),
             Operation::Send(send) => format!("send on {}", send.stream),
             Operation::Accept(accept) => format!("accept on {}", accept.stream),

@@ -78,6 +78,15 @@ impl Parked {
         self.operations.get_mut(ticket.0 as usize)?.as_mut()
     }
 
+    /// Does it stand for a wait at objects of this universe?
+    pub(super) fn is_in_line(&self, ticket: Ticket) -> bool {
+        let operation = self.operations.get(ticket.0 as usize);
+        matches!(
+            operation,
+            Some(Some(Operation::Place(_) | Operation::Choice(_)))
+        )
+    }
+
     /// Gives an operation back.
     pub(super) fn take(&mut self, ticket: Ticket) -> Option<Operation> {
         if ticket == Ticket::SLEEP {

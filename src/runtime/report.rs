@@ -1,20 +1,22 @@
 //! What is said when nothing can happen any more.
 
 use super::{Runtime, TaskId};
-use crate::vm::{Coroutine, State};
+use crate::vm::Coroutine;
 use std::fmt::Write as _;
 
 impl Runtime {
     /// The report of a deadlock: who waits, for what and where.
-    pub(super) fn deadlock(&self, state: State) -> String {
+    pub(super) fn deadlock(&self) -> String {
         let core = self.core.borrow();
         let parked = core
             .tasks
             .iter()
             .filter(|(_, record)| record.phase.is_waiting());
         let waiting: Vec<(TaskId, Coroutine)> = parked
+            .filter(|(_, record)| {
+                !record.body.co.is_none() || core.parked.is_in_line(record.body.ticket)
+            })
             .map(|(task, record)| (task, record.body.co))
-            .filter(|(_, co)| !co.is_none())
             .collect();
         drop(core);
         let mut report = format!("deadlock: {} tasks wait for ever", waiting.len());
@@ -22,12 +24,12 @@ impl Runtime {
             let place = co
                 .place()
                 .map_or_else(String::new, |place| format!(", at {place}"));
-            let _ = write!(
-                report,
-                "\n  {}: {}{place}",
-                self.label(task),
-                self.waits_for(state, task)
-            );
+            let owner = self.core.borrow().owner_of(task);
+            let label = match owner {
+                Some(owner) => self.label(owner),
+                None => "the main chunk".into(),
+            };
+            let _ = write!(report, "\n  {label}: {}{place}", self.waits_for(task));
         }
         report
     }

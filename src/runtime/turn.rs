@@ -112,7 +112,7 @@ impl Runtime {
             if self.core.borrow().queue.is_empty() {
                 match self.patience(goal) {
                     Some(until) => self.look_outside(state, Some(until))?,
-                    None if collected => return Err(Fault::misuse(self.deadlock(state))),
+                    None if collected => return Err(Fault::misuse(self.deadlock())),
                     None => {
                         collected = true;
                         self.collect(state)?;
@@ -157,7 +157,10 @@ impl Runtime {
             // Most tasks have only given way.
             if record.has_only_given_way() && record.body.holds_nothing() && co.is_parked() {
                 record.phase = Phase::Running;
+            } else if let Some(values) = self.answer_served(&mut core, state, task) {
+                count = values;
             } else {
+                let record = core.record(task);
                 let station = Station::of(record);
                 drop(core);
                 let arrival = self.arrive(state, goal, task, station)?;

@@ -1,7 +1,9 @@
 //! The table of tasks. Knows what phase each is in, and that a name, once its task is gone, fits no other.
 
 use super::{Moment, Scopes, WaitList};
+use std::any::Any;
 use std::num::NonZeroU64;
+use std::rc::Rc;
 
 /// Names a task for ever: its place in the table in the low half, and above it which use of that place it is, counted
 /// from 1.
@@ -62,8 +64,10 @@ pub(crate) struct Rarities {
     pub(crate) has_defers: bool,
     /// Has it come to its end, and calls these functions now?
     pub(crate) in_epilogue: bool,
-    /// Has it ever held or waited for a mutex or one of its friends, so that Lua must know of its end?
-    pub(crate) synchronises: bool,
+    /// Does somebody watch it, who must be told of its end?
+    pub(crate) watched: bool,
+    /// The locks that it holds, where its end matters to somebody.
+    pub(crate) held: Vec<Rc<dyn Any>>,
     /// Does somebody else answer for its failure, so that it is not reported?
     pub(crate) adopted: bool,
 }

@@ -158,6 +158,25 @@ pub(super) unsafe fn raw_get(l: *mut lua_State, index: c_int, key: i64) {
     }
 }
 
+/// As `raw_get`; answers the type of what it pushes.
+///
+/// # Safety
+/// As `raw_get`.
+#[inline(always)]
+pub(super) unsafe fn raw_get_type(l: *mut lua_State, index: c_int, key: i64) -> c_int {
+    #[cfg(any(feature = "lua51", feature = "lua52", feature = "luajit"))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        raw_get(l, index, key);
+        ffi::lua_type(l, -1)
+    }
+    #[cfg(not(any(feature = "lua51", feature = "lua52", feature = "luajit")))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_rawgeti(l, index, key)
+    }
+}
+
 /// Makes the table on top the user value of the userdata at `index`. `[-1, +0, -]`
 ///
 /// # Safety
@@ -192,6 +211,27 @@ pub(super) unsafe fn user_value(l: *mut lua_State, index: c_int) {
     unsafe {
         ffi::lua_getuservalue(l, index);
     }
+}
+
+/// The first level from this one on that runs no Lua of coev's own. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is the running state.
+pub(super) unsafe fn caller_level(l: *mut lua_State, from: c_int) -> c_int {
+    let mut level = from;
+    // SAFETY: the frame is filled in before it is read; "S" takes no memory.
+    unsafe {
+        let mut frame = std::mem::zeroed::<ffi::lua_Debug>();
+        while ffi::lua_getstack(l, level, &raw mut frame) != 0 {
+            ffi::lua_getinfo(l, c"S".as_ptr(), &raw mut frame);
+            let source = std::ffi::CStr::from_ptr(frame.source);
+            if !source.to_bytes().starts_with(b"=coev") {
+                break;
+            }
+            level += 1;
+        }
+    }
+    level
 }
 
 /// Closes what a failed coroutine left open (`<close>` variables, 5.4 and later). `[-0, +0, -]` on `from`.

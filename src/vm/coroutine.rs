@@ -102,6 +102,15 @@ impl Coroutine {
         self.push_plain(&Reply::one(Value::Alarm)).unwrap_or(0)
     }
 
+    /// Puts true onto its stack, in place of the `kept` values. `[-kept, +1, -]`
+    #[inline(always)]
+    pub(crate) fn answer_true(self, kept: i32) -> i32 {
+        self.forget(kept);
+        // SAFETY: as in `push_plain`.
+        unsafe { ffi::lua_pushboolean(self.0, 1) };
+        1
+    }
+
     /// Is the first of the `count` values on top of its stack true?
     pub(crate) fn first_is_true(self, count: i32) -> bool {
         // SAFETY: the coroutine is anchored and not running, and so many values lie there.
@@ -110,6 +119,9 @@ impl Coroutine {
 
     /// Where its topmost Lua function stands: `file:line`.
     pub(crate) fn place(self) -> Option<String> {
+        if self.is_none() {
+            return None;
+        }
         for level in 0.. {
             // SAFETY: the coroutine is anchored. The frame is filled in before it is read; "Sl" takes no memory.
             unsafe {

@@ -4,6 +4,7 @@ use super::compat;
 use super::coroutine::Coroutine;
 use super::library::{Function, Library};
 use super::marks::{is_alarm, pass_mark};
+use super::object::Object;
 use super::outcome::{Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
 use super::push::push;
 use super::registry;
@@ -17,6 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What the trampoline needs of the runtime, which lives in a userdata that every function has as its first upvalue.
 pub(crate) trait Host: Sized + 'static {
+    /// The objects of this universe that tasks wait at: their tables hold those that nothing else has to.
+    type Holder: Object;
     /// What was set up when the library was loaded.
     fn library(&self) -> &Library;
     /// Where replies wait to be pushed.
@@ -367,7 +370,7 @@ unsafe fn mark_passed(l: *mut lua_State) {
 ///
 /// # Safety
 /// `l` runs a closure that `library` made, which returns the answer at once.
-unsafe fn park<H: Host>(l: *mut lua_State) -> c_int {
+pub(super) unsafe fn park<H: Host>(l: *mut lua_State) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
         compat::yield_then(
@@ -459,7 +462,7 @@ pub(super) unsafe fn raise_top(l: *mut lua_State) -> ! {
 unsafe fn raise_message<H: Host>(l: *mut lua_State, host: &H) -> ! {
     // SAFETY: the caller's promise.
     unsafe {
-        ffi::luaL_where(l, caller_level(l));
+        ffi::luaL_where(l, compat::caller_level(l, caller_level(l)));
         push(l, host.library(), host.reply().pointer(), 1);
         ffi::lua_concat(l, 2);
         raise_top(l)

@@ -27,8 +27,8 @@ pub(super) struct Helpers {
     pub(super) guard: c_int,
     /// The Lua function that gives a new task what it has from the start.
     pub(super) endow: c_int,
-    /// The Lua function that knows what a task holds and waits for.
-    pub(super) attend: c_int,
+    /// The Lua function that tells those who watch an object.
+    pub(super) tell: c_int,
     /// The Lua function that sees to the timers that are due.
     pub(super) fire: c_int,
     /// The Lua function that waits in the loop's place.
@@ -43,6 +43,8 @@ pub(super) struct Helpers {
     nobody_waits: c_int,
     /// The Lua function that hears of the end of a timer's run, where that is its task's own.
     pub(super) run_ended: c_int,
+    /// The Lua function that tells those who watch a task of its end.
+    pub(super) tell_of_end: c_int,
 }
 
 impl Helpers {
@@ -56,16 +58,17 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers eighteen values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers nineteen values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, marks::alarm_mark());
             ffi::lua_pushlightuserdata(l, marks::pass_mark());
-            call_source(l, source, 3, 18);
+            call_source(l, source, 3, 19);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 18].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 19].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                tell_of_end,
                 run_ended,
                 nobody_waits,
                 wait_elsewhere,
@@ -73,7 +76,7 @@ impl Helpers {
                 hand_over,
                 wait_outside,
                 fire,
-                attend,
+                tell,
                 endow,
                 next_error,
                 epilogue,
@@ -94,7 +97,7 @@ impl Helpers {
                 idle,
                 guard,
                 endow,
-                attend,
+                tell,
                 fire,
                 wait_outside,
                 hand_over,
@@ -102,6 +105,7 @@ impl Helpers {
                 wait_elsewhere,
                 nobody_waits,
                 run_ended,
+                tell_of_end,
             };
             (helpers, cancelled)
         }

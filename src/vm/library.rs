@@ -7,6 +7,7 @@ use super::helpers::Helpers;
 use super::object::{self, Class, Metatable};
 use super::{compat, ending, state};
 use mlua::ffi::{self, lua_CFunction, lua_State};
+use std::any::TypeId;
 use std::ffi::CStr;
 use std::os::raw::{c_int, c_void};
 
@@ -99,6 +100,10 @@ pub(crate) struct Library {
     classes: [Metatable; MOST_CLASSES],
     /// The metatable of cancelled errors.
     pub(super) cancelled: *const c_void,
+    /// Where the host lies.
+    pub(super) host: *const c_void,
+    /// The type of the objects whose tables may hold tasks.
+    pub(super) holder: TypeId,
     /// What Lua keeps for tasks, by their place in the table.
     pub(super) belongings: c_int,
     /// What it keeps for timers.
@@ -247,6 +252,8 @@ impl Library {
                 sentinel,
                 classes,
                 cancelled,
+                host: ffi::lua_touserdata(l, host),
+                holder: TypeId::of::<H::Holder>(),
                 belongings,
                 clocks,
                 protected,
@@ -353,6 +360,10 @@ unsafe fn new_metatable(
             ffi::lua_setfield(l, -2, c"class".as_ptr());
         }
         ffi::lua_setfield(l, -2, c"__index".as_ptr()); // mt
+        if let Some(len) = class.methods.iter().find(|method| method.name == c"len") {
+            push_function(l, host, len);
+            ffi::lua_setfield(l, -2, c"__len".as_ptr()); // mt
+        }
         push_function(l, host, class.tostring);
         ffi::lua_setfield(l, -2, c"__tostring".as_ptr()); // mt
         if counted {

@@ -15,12 +15,14 @@ mod ending;
 mod entry;
 mod finalizer;
 mod helpers;
+mod holding;
 mod library;
 mod load;
 mod marks;
 mod object;
 mod outcome;
 mod push;
+mod quick;
 mod registry;
 mod stack;
 mod state;
@@ -35,12 +37,17 @@ pub(crate) use compat::{CLOSES_VARIABLES, NESTED_WAITS};
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
 pub(crate) use entry::{Host, leaving as entry_leaving, listing as entry_listing, of as entry_of};
+pub(crate) use holding::Holder;
 pub(crate) use library::{Addition, ClassDef, Function, Library, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
 pub(crate) use object::{Class, Object};
 pub(crate) use outcome::{
     HeldBytes, Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName, Value,
 };
+pub(crate) use quick::{
+    Keeps, Quick, call as entry_quick, receive as entry_receive, store as entry_store,
+    table as entry_table,
+};
 pub(crate) use registry::{Ended, Slot};
 pub(crate) use stack::Stack;
-pub(crate) use state::{Attend, State};
+pub(crate) use state::State;

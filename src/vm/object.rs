@@ -1,8 +1,10 @@
 //! Rust values inside userdata. A userdata holds one counted reference; an operation may hold another.
 
 use super::compat;
+use super::library::Library;
 use mlua::ffi::{self, lua_State};
-use std::any::Any;
+use std::any::{Any, TypeId};
+use std::cell::Cell;
 use std::os::raw::{c_int, c_void};
 use std::rc::Rc;
 
@@ -25,23 +27,48 @@ pub(super) struct Metatable {
     pub(super) pointer: *const c_void,
 }
 
-/// What lies in the userdata's memory. `None` after `__gc`.
-type Payload = Option<Rc<dyn Object>>;
+/// What lies in the userdata's memory.
+#[repr(C)]
+struct Payload {
+    /// The type of the object: 128 bits that no other userdata has here by chance.
+    id: TypeId,
+    /// Where the host lies.
+    host: *const c_void,
+    /// Has the userdata a table of its own?
+    has_table: Cell<bool>,
+    /// The object. `None` after `__gc`.
+    object: Option<Rc<dyn Object>>,
+}
 
 /// Pushes a new userdata that holds `object`. `[-0, +1, m]`
 ///
 /// # Safety
 /// `l` is the running state with three free slots, outside `catch_unwind`; `object` is owned by the runtime's reply,
 /// so that nothing leaks when this raises.
-pub(super) unsafe fn push(l: *mut lua_State, metatable: Metatable, object: *const Rc<dyn Object>) {
-    // SAFETY: the memory is written before the metatable, and with it `__gc`, is set; a `Payload` is 16 bytes and
-    // aligned to 8, as Lua aligns userdata.
+pub(super) unsafe fn push(
+    l: *mut lua_State,
+    library: &Library,
+    class: Class,
+    object: *const Rc<dyn Object>,
+) {
+    // SAFETY: the memory is written before the metatable, and with it `__gc`, is set; a `Payload` is aligned to 8, as
+    // Lua aligns userdata.
     unsafe {
         let memory = compat::new_userdata(l, size_of::<Payload>()).cast::<Payload>();
-        memory.write(None);
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, metatable.reference as _);
+        memory.write(Payload {
+            id: TypeId::of::<()>(),
+            host: library.host,
+            has_table: Cell::new(false),
+            object: None,
+        });
+        compat::raw_get(
+            l,
+            ffi::LUA_REGISTRYINDEX,
+            library.metatable(class).reference as _,
+        );
         ffi::lua_setmetatable(l, -2);
-        memory.write(Some(Rc::clone(&*object)));
+        (*memory).id = Any::type_id(&**object);
+        (*memory).object = Some(Rc::clone(&*object));
     }
 }
 
@@ -69,7 +96,116 @@ pub(super) unsafe fn metatable_of(l: *mut lua_State, index: c_int) -> *const c_v
 #[inline(always)]
 pub(super) unsafe fn borrow<'a>(l: *mut lua_State, index: c_int) -> Option<&'a Rc<dyn Object>> {
     // SAFETY: the caller's promise.
-    unsafe { (*ffi::lua_touserdata(l, index).cast::<Payload>()).as_ref() }
+    unsafe {
+        (*ffi::lua_touserdata(l, index).cast::<Payload>())
+            .object
+            .as_ref()
+    }
+}
+
+/// The payload of the value at `index`, if that holds an object of the type. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is a live state; the value stays where it is while the pointer is used.
+#[inline(always)]
+unsafe fn payload(l: *mut lua_State, index: c_int, id: TypeId) -> Option<*const Payload> {
+    // SAFETY: a full userdata of this size has so many bytes to be read; those of somebody else are not the id of an
+    // object's type, which only `push` writes, with such an object behind it.
+    unsafe {
+        // What is no userdata has no address, and a light one no length.
+        let payload = ffi::lua_touserdata(l, index).cast::<Payload>().cast_const();
+        if payload.is_null() || ffi::lua_rawlen(l, index) != size_of::<Payload>() {
+            return None;
+        }
+        ((*payload).id == id).then_some(payload)
+    }
+}
+
+/// The `T` in the value at `index`, if it holds one: in three calls. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is a live state; the value stays where it is while the reference is used.
+#[inline(always)]
+pub(super) unsafe fn typed<'a, T: Object>(l: *mut lua_State, index: c_int) -> Option<&'a T> {
+    // SAFETY: the id says that the object is a `T`; the counted reference lives as long as the userdata.
+    unsafe {
+        let object = (*payload(l, index, TypeId::of::<T>())?).object.as_ref()?;
+        Some(&*Rc::as_ptr(object).cast::<T>())
+    }
+}
+
+/// As `typed`, for an object that is used by a method: with its host, and whether the userdata has a table of
+/// its own. `[-0, +0, -]`
+///
+/// # Safety
+/// As `typed`; `H` is the host of the universe.
+#[inline(always)]
+pub(super) unsafe fn in_use<'a, H, T: Object>(
+    l: *mut lua_State,
+    index: c_int,
+) -> Option<(&'a H, &'a T, &'a Cell<bool>)> {
+    // SAFETY: as in `typed`; the host lies where it lay when it made the object.
+    unsafe {
+        let payload = payload(l, index, TypeId::of::<T>())?;
+        let object = (*payload).object.as_ref()?;
+        Some((
+            &*(*payload).host.cast::<H>(),
+            &*Rc::as_ptr(object).cast::<T>(),
+            &(*payload).has_table,
+        ))
+    }
+}
+
+/// As `typed`, with a share in the object.
+///
+/// # Safety
+/// As `typed`.
+pub(super) unsafe fn shared<T: Object>(l: *mut lua_State, index: c_int) -> Option<Rc<T>> {
+    // SAFETY: the caller's promise.
+    let object = unsafe { (*payload(l, index, TypeId::of::<T>())?).object.as_ref()? };
+    let object: Rc<dyn Any> = Rc::clone(object) as _;
+    object.downcast().ok()
+}
+
+/// Pushes the table of the userdata at `index`, if it holds an object of the type and has a table; answers whether it
+/// has. `[-0, +(0 | 1), -]`
+///
+/// # Safety
+/// `l` is a live state with a free slot.
+#[inline(always)]
+pub(super) unsafe fn push_table(l: *mut lua_State, index: c_int, id: TypeId) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let has = payload(l, index, id).is_some_and(|payload| (*payload).has_table.get());
+        if has {
+            compat::user_value(l, index);
+        }
+        has
+    }
+}
+
+/// Pushes the table of the userdata at the absolute `index`, made when first needed, if it holds an object of the type;
+/// answers whether it does. `[-0, +(0 | 1), m]`
+///
+/// # Safety
+/// `l` is a running state with three free slots, where an error may be raised.
+#[inline(always)]
+pub(super) unsafe fn own_table(l: *mut lua_State, index: c_int, id: TypeId) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(payload) = payload(l, index, id) else {
+            return false;
+        };
+        if (*payload).has_table.get() {
+            compat::user_value(l, index);
+        } else {
+            ffi::lua_createtable(l, 0, 0);
+            ffi::lua_pushvalue(l, -1);
+            compat::set_user_table(l, index);
+            (*payload).has_table.set(true);
+        }
+        true
+    }
 }
 
 /// `__gc` of every class: drops the reference. `[-0, +0, -]`
@@ -88,7 +224,7 @@ pub(super) unsafe extern "C-unwind" fn collect(l: *mut lua_State) -> c_int {
         }
         let own = ffi::lua_getmetatable(l, 1) != 0
             && ffi::lua_rawequal(l, -1, ffi::lua_upvalueindex(1)) != 0;
-        if own && let Some(object) = (*memory).take() {
+        if own && let Some(object) = (*memory).object.take() {
             // A panic must not cross into Lua; there is nothing to be told here.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 object.collected();

@@ -103,6 +103,27 @@ pub(crate) enum Value {
     Task(TaskName),
     /// The coroutine stack of a task, as text.
     Traceback(Slot),
+    /// What lies under the key in the table of the call's argument `at`, counted from 0; it is taken out.
+    Taken {
+        /// The argument that has the table.
+        at: i32,
+        /// The key.
+        key: u32,
+    },
+    /// The same; it stays there.
+    Kept {
+        /// The argument that has the table.
+        at: i32,
+        /// The key.
+        key: u32,
+    },
+    /// No value: what lies there is taken out and forgotten.
+    Forgotten {
+        /// The argument that has the table.
+        at: i32,
+        /// The key.
+        key: u32,
+    },
     /// All that an ended task returned: from the handle that is the first argument.
     Results,
     /// Tells the waiting call that it must raise; never seen by a script.
@@ -159,6 +180,15 @@ impl Reply {
         }
     }
 
+    /// The first two values behind another one.
+    pub(crate) fn behind(self, first: impl Into<Value>) -> Reply {
+        let [second, third, _] = self.values;
+        Reply {
+            values: [first.into(), second, third],
+            len: self.len.min(2) + 1,
+        }
+    }
+
     /// `nil, reason`: the world's failures.
     pub(crate) fn failure(reason: impl Into<Value>) -> Reply {
         Reply::two(Value::Nil, reason)
@@ -196,6 +226,12 @@ impl ReplySlot {
         // `values` lends only to code that pushes, which ends before the next `set`.
         let before = unsafe { std::mem::replace(&mut *self.0.get(), reply) };
         drop(before);
+    }
+
+    /// Takes the reply out.
+    pub(crate) fn take(&self) -> Reply {
+        // SAFETY: as in `set`.
+        unsafe { std::mem::take(&mut *self.0.get()) }
     }
 
     /// Where the reply lies, for the code that pushes it.
@@ -268,5 +304,10 @@ impl Value {
             self,
             Value::Nil | Value::Boolean(_) | Value::Integer(_) | Value::Number(_) | Value::Alarm
         )
+    }
+
+    /// Does it lie in the table of an object, and no memory is needed to get it from there?
+    pub(super) fn is_at_hand(&self) -> bool {
+        matches!(self, Value::Taken { .. } | Value::Kept { .. }) || self.is_plain()
     }
 }

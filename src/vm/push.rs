@@ -1,5 +1,6 @@
 //! How a reply becomes values on Lua's stack.
 
+use super::compat;
 use super::coroutine::push_integer;
 use super::library::Library;
 use super::marks::alarm_mark;
@@ -33,8 +34,15 @@ pub(super) unsafe fn push(
                 Value::Text(text) => push_bytes(l, text.as_bytes()),
                 Value::Held(held) => push_bytes(l, held.as_slice()),
                 Value::Bytes(bytes) => push_bytes(l, bytes),
-                Value::Object(class, object) => object::push(l, library.metatable(*class), object),
+                Value::Object(class, object) => object::push(l, library, *class, object),
                 Value::Task(task) => registry::push_live_handle(l, library, *task),
+                Value::Taken { at, key } => push_kept(l, subject + at, *key, true),
+                Value::Kept { at, key } => push_kept(l, subject + at, *key, false),
+                Value::Forgotten { at, key } => {
+                    push_kept(l, subject + at, *key, true);
+                    ffi::lua_settop(l, -2);
+                    count -= 1;
+                }
                 Value::Alarm => ffi::lua_pushlightuserdata(l, alarm_mark()),
                 Value::Traceback(slot) => push_traceback(l, library, *slot),
                 Value::Results => count += registry::push_results(l, subject) - 1,
@@ -45,6 +53,26 @@ pub(super) unsafe fn push(
             }
         }
         count
+    }
+}
+
+/// Pushes what lies under the key in the table of the object at the absolute `index`; `take` takes it out.
+/// `[-0, +1, -]`
+///
+/// # Safety
+/// `l` is a live state with four free slots; an object with a table is at `index`, and something lies there, so that
+/// storing nil takes no memory.
+#[inline(always)]
+pub(super) unsafe fn push_kept(l: *mut lua_State, index: c_int, key: u32, take: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        compat::user_value(l, index); // t
+        compat::raw_get(l, -1, key.into()); // t v
+        if take {
+            ffi::lua_pushnil(l); // t v nil
+            ffi::lua_rawseti(l, -3, key.into()); // t v
+        }
+        ffi::lua_remove(l, -2); // v
     }
 }
 

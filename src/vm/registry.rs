@@ -41,7 +41,7 @@ pub(crate) enum Ended {
 }
 
 /// The key of the coroutine in a handle's table; waiters stand under their slots' keys, negated.
-const COROUTINE: i64 = 1;
+pub(super) const COROUTINE: i64 = 1;
 
 /// The key of the sentinel there.
 const SENTINEL: i64 = 2;
@@ -174,7 +174,7 @@ pub(super) unsafe fn push_coroutine(l: *mut lua_State, library: &Library, slot: 
 ///
 /// # Safety
 /// `l` runs a protected call with eight free slots; the handle of the live task in `slot` is at the absolute `index`.
-unsafe fn bind(l: *mut lua_State, library: &Library, index: c_int, slot: Slot) {
+pub(super) unsafe fn bind(l: *mut lua_State, library: &Library, index: c_int, slot: Slot) {
     // SAFETY: the caller's promise; what is pushed is counted beside each line.
     unsafe {
         let handle = &*ffi::lua_touserdata(l, index).cast::<Handle>();
@@ -191,76 +191,12 @@ unsafe fn bind(l: *mut lua_State, library: &Library, index: c_int, slot: Slot) {
     }
 }
 
-/// Lets the parked task be held by what it waits for, the task of `holder`, and no longer by the registry: where
-/// nothing else reaches that one, both are garbage. `[-0, +0, m]`
-///
-/// # Safety
-/// `l` runs a protected call with sixteen free slots; both tasks are alive, and the registry anchors `task`.
-pub(super) unsafe fn loosen(
-    l: *mut lua_State,
-    library: &Library,
-    task: TaskName,
-    holder: TaskName,
-    weak: bool,
-) {
-    // SAFETY: the caller's promise; what is pushed is counted beside each line.
-    unsafe {
-        let base = ffi::lua_gettop(l);
-        push_live_handle(l, library, task); // h
-        bind(l, library, base + 1, task.slot); // h u
-        guard(l, library, base + 1, task.id); // h u
-        if holder != task {
-            push_live_handle(l, library, holder); // h u H
-            bind(l, library, base + 3, holder.slot); // h u H U
-            if weak {
-                compat::raw_get(l, base + 2, COROUTINE); // h u H U co
-            } else {
-                ffi::lua_pushvalue(l, base + 1); // h u H U h
-            }
-            ffi::lua_rawseti(l, base + 4, -task.slot.key()); // h u H U
-
-            // Whoever holds the holder's coroutine must hold its handle, which holds the waiter.
-            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // h u H U as
-            compat::raw_get(l, -1, holder.slot.key()); // h u H U as co?
-            if ffi::lua_type(l, -1) == ffi::LUA_TTHREAD {
-                ffi::lua_pushvalue(l, base + 3);
-                ffi::lua_rawseti(l, base + 5, holder.slot.key());
-            }
-        }
-        ffi::lua_settop(l, base);
-        // `false` keeps the key, so that `tighten` takes no memory.
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _);
-        ffi::lua_pushboolean(l, 0);
-        ffi::lua_rawseti(l, -2, task.slot.key());
-        ffi::lua_settop(l, base);
-    }
-}
-
-/// Lets the registry hold a task again that was held by what it waited for: by its handle, which holds those who wait
-/// for it, but for a `weak` one. `[-0, +0, -]`
-///
-/// # Safety
-/// `l` is the running state with six free slots; `loosen` has loosened the task, and what holds it is still reachable;
-/// or the task is anchored.
-pub(super) unsafe fn tighten(l: *mut lua_State, library: &Library, slot: Slot, weak: bool) {
-    // SAFETY: the caller's promise; the key exists, so storing takes no memory.
-    unsafe {
-        let top = ffi::lua_gettop(l);
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.anchors as _); // as
-        if weak || !push_bound_handle(l, library, slot) {
-            push_coroutine(l, library, slot);
-        } // as h | co
-        ffi::lua_rawseti(l, top + 1, slot.key()); // as
-        ffi::lua_settop(l, top);
-    }
-}
-
 /// Pushes the handle of the live task in `slot` where that holds its coroutine; answers whether it does.
 /// `[-0, +(0 | 1), -]`
 ///
 /// # Safety
 /// `l` is the running state with two free slots.
-unsafe fn push_bound_handle(l: *mut lua_State, library: &Library, slot: Slot) -> bool {
+pub(super) unsafe fn push_bound_handle(l: *mut lua_State, library: &Library, slot: Slot) -> bool {
     // SAFETY: the caller's promise; only handles lie in the table.
     unsafe {
         compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // hs
@@ -321,7 +257,7 @@ pub(super) unsafe fn guard_handle(l: *mut lua_State, library: &Library) -> c_int
 ///
 /// # Safety
 /// As `bind`, which has pushed the table.
-unsafe fn guard(l: *mut lua_State, library: &Library, index: c_int, id: u64) {
+pub(super) unsafe fn guard(l: *mut lua_State, library: &Library, index: c_int, id: u64) {
     // SAFETY: the caller's promise; a sentinel is eight bytes that need no destructor.
     unsafe {
         let handle = &*ffi::lua_touserdata(l, index).cast::<Handle>();

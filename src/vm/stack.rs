@@ -2,6 +2,7 @@
 
 use super::compat;
 use super::coroutine::Coroutine;
+use super::entry::Host;
 use super::library::Library;
 use super::object::{self, Class, Object};
 use super::outcome::HeldBytes;
@@ -70,7 +71,7 @@ impl<'a> Stack<'a> {
     }
 
     /// The name of the type of the value at `slot`, as Lua's own messages say it.
-    fn kind_name(&self, slot: i32) -> &'static str {
+    pub(crate) fn kind_name(&self, slot: i32) -> &'static str {
         match self.kind(slot) {
             ffi::LUA_TNONE => "no value",
             ffi::LUA_TNIL => "nil",
@@ -284,6 +285,101 @@ impl<'a> Stack<'a> {
         object
             .downcast::<T>()
             .map_err(|_| self.expected(slot, expected))
+    }
+
+    /// The object at `slot` that tasks wait at, if it is one.
+    pub(crate) fn holder<H: Host>(&self, slot: i32) -> Option<Rc<H::Holder>> {
+        // SAFETY: `l` is the running state; the value stays on its stack during the call.
+        unsafe { object::shared(self.l, slot) }
+    }
+
+    /// The same, without a share in it: it stays at `slot` as long as it is used.
+    pub(crate) fn held_object<H: Host>(&self, slot: i32) -> Option<&'a H::Holder> {
+        // SAFETY: as in `holder`.
+        unsafe { object::typed(self.l, slot) }
+    }
+
+    /// How many values lie on it.
+    pub(crate) fn top(&self) -> i32 {
+        // SAFETY: `l` is the running state.
+        unsafe { ffi::lua_gettop(self.l) }
+    }
+
+    /// Drops what lies above `top`, or fills up with nil; no more than 16 slots above the arguments.
+    pub(crate) fn set_top(&self, top: i32) {
+        // SAFETY: `l` is the running state, and nothing there is to be closed.
+        unsafe { ffi::lua_settop(self.l, top) };
+    }
+
+    /// How many items the table at `slot` has; none where there is no table.
+    pub(crate) fn length(&self, slot: i32) -> i32 {
+        if !self.is_table(slot) {
+            return 0;
+        }
+        // SAFETY: a table's length is found without its metatable.
+        let length = unsafe { ffi::lua_rawlen(self.l, slot) };
+        i32::try_from(length).unwrap_or(i32::MAX)
+    }
+
+    /// Pushes an item of the table at `slot`, or nil where there is none; answers whether there is something. Callers
+    /// leave no more than 16 values above the arguments.
+    pub(crate) fn push_field(&self, slot: i32, index: i32) -> bool {
+        // SAFETY: the stack has room, as the caller promises; a raw get cannot raise.
+        unsafe {
+            if self.is_table(slot) {
+                compat::raw_get(self.l, slot, index.into());
+            } else {
+                ffi::lua_pushnil(self.l);
+            }
+            ffi::lua_type(self.l, -1) != ffi::LUA_TNIL
+        }
+    }
+
+    /// Pushes an item of the table at `slot`, where there is one for sure; answers whether that is a table.
+    #[inline(always)]
+    pub(crate) fn push_table_of(&self, slot: i32, index: i32) -> bool {
+        // SAFETY: as in `push_field`.
+        unsafe { compat::raw_get_type(self.l, slot, index.into()) == ffi::LUA_TTABLE }
+    }
+
+    /// Pushes an item of the table at `slot`, where there is one for sure; answers its bytes if it is a string. It stays
+    /// on the stack as long as they are used.
+    #[inline(always)]
+    pub(crate) fn push_bytes_of(&self, slot: i32, index: i32) -> Option<&'a [u8]> {
+        // SAFETY: as in `push_field` and `bytes`.
+        unsafe {
+            if compat::raw_get_type(self.l, slot, index.into()) != ffi::LUA_TSTRING {
+                return None;
+            }
+            let mut len = 0;
+            let pointer = ffi::lua_tolstring(self.l, -1, &raw mut len);
+            Some(std::slice::from_raw_parts(pointer.cast::<u8>(), len))
+        }
+    }
+
+    /// A number in the table at `slot`.
+    pub(crate) fn number_field(&self, slot: i32, index: i32) -> Option<u32> {
+        let top = self.top();
+        let has = self.push_field(slot, index);
+        let number = (has && self.kind(top + 1) == ffi::LUA_TNUMBER)
+            .then(|| self.integer(top + 1).ok())
+            .flatten();
+        self.set_top(top);
+        u32::try_from(number?).ok()
+    }
+
+    /// Drops the value below the top one.
+    pub(crate) fn drop_below_top(&self) {
+        // SAFETY: two values lie there, as the caller promises.
+        unsafe { ffi::lua_remove(self.l, -2) };
+    }
+
+    /// Is there a number that is infinite?
+    pub(crate) fn is_infinite(&self, slot: i32) -> bool {
+        self.kind(slot) == ffi::LUA_TNUMBER
+            && self
+                .number(slot)
+                .is_ok_and(|number| number == f64::INFINITY)
     }
 
     /// The class of the userdata at `slot`, when it is one of `classes`.

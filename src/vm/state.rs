@@ -1,9 +1,10 @@
 //! The running state, and what the runtime may ask of it: each either cannot raise or runs in a protected call.
 
-use super::coroutine::Coroutine;
+use super::coroutine::{Coroutine, push_integer};
+use super::holding::{self, Holder};
 use super::library::Library;
 use super::outcome::{Reply, ReplySlot, TaskName, Value};
-use super::push::push;
+use super::push::{push, push_kept};
 use super::registry::{self, Slot};
 use super::{compat, entry};
 use crate::error::Fault;
@@ -14,18 +15,6 @@ use std::os::raw::{c_int, c_void};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State(*mut lua_State);
 
-/// What Lua is told or asked of a task that holds or waits for a mutex or one of its friends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(i32)]
-pub(crate) enum Attend {
-    /// It has ended.
-    Ended = 0,
-    /// Its handle has been collected: it waits no more.
-    Dropped = 1,
-    /// What does it wait for?
-    Describe = 2,
-}
-
 /// What `loosen` in its protected call needs to know.
 struct Loosening {
     /// The library of the universe.
@@ -33,7 +22,7 @@ struct Loosening {
     /// The task that is parked.
     task: TaskName,
     /// What it waits for.
-    holder: TaskName,
+    holder: Holder,
     /// Does it live only as long as its handle?
     weak: bool,
 }
@@ -101,6 +90,9 @@ impl State {
                 .push_plain(&reply)
                 .expect("a plain reply needs no memory"));
         }
+        if reply.values().iter().all(super::outcome::Value::is_at_hand) {
+            return Ok(self.hand(co, kept, &reply));
+        }
         slot.set(reply);
         let delivery = Delivery {
             library,
@@ -136,12 +128,55 @@ impl State {
         }
     }
 
+    /// Puts what lies under the key in the table of the first kept value onto a parked coroutine's stack, in place of the
+    /// `kept` values. `[-kept, +1, -]` on the coroutine.
+    pub(crate) fn hand_item(self, co: Coroutine, kept: i32, key: u32, take: bool) -> i32 {
+        let (l, co_l) = (self.0, co.raw());
+        // SAFETY: as in `hand`.
+        unsafe {
+            let first = ffi::lua_gettop(co_l) - kept + 1;
+            push_kept(co_l, first, key, take);
+            ffi::lua_xmove(co_l, l, 1);
+            co.forget(kept);
+            ffi::lua_xmove(l, co_l, 1);
+        }
+        1
+    }
+
+    /// As `deliver`, for what is plain or lies in the tables of objects that are among the kept values.
+    fn hand(self, co: Coroutine, kept: i32, reply: &Reply) -> i32 {
+        let (l, co_l) = (self.0, co.raw());
+        let mut count = 0;
+        // SAFETY: the frame's 20 slots; a parked coroutine has four free ones above what it keeps, and nothing here takes
+        // memory. The object is among the kept values, as whoever made the reply says.
+        unsafe {
+            let first = ffi::lua_gettop(co_l) - kept + 1;
+            for value in reply.values() {
+                count += 1;
+                match value {
+                    Value::Taken { at, key } | Value::Kept { at, key } => {
+                        let take = matches!(value, Value::Taken { .. });
+                        push_kept(co_l, first + at, *key, take);
+                        ffi::lua_xmove(co_l, l, 1);
+                    }
+                    Value::Boolean(boolean) => ffi::lua_pushboolean(l, c_int::from(*boolean)),
+                    Value::Integer(integer) => push_integer(l, *integer),
+                    Value::Number(number) => ffi::lua_pushnumber(l, *number),
+                    _ => ffi::lua_pushnil(l),
+                }
+            }
+            co.forget(kept);
+            ffi::lua_xmove(l, co_l, count);
+        }
+        count
+    }
+
     /// Lets a parked task be held by what it waits for; answers whether there was memory for it.
     pub(crate) fn loosen(
         self,
         library: &Library,
         task: TaskName,
-        holder: TaskName,
+        holder: Holder,
         weak: bool,
     ) -> bool {
         let loosening = Loosening {
@@ -159,10 +194,10 @@ impl State {
         unsafe { registry::release(self.0, library, task.slot, true) };
     }
 
-    /// Lets the registry hold a task again that was held by what it waited for.
-    pub(crate) fn tighten(self, library: &Library, task: TaskName, weak: bool) {
-        // SAFETY: six slots of the frame's 20; whoever wakes a task reaches what it waits for, which holds it.
-        unsafe { registry::tighten(self.0, library, task.slot, weak) };
+    /// Lets the registry hold a task again that was held by what it waited for; its parked call keeps so many values.
+    pub(crate) fn tighten(self, library: &Library, task: TaskName, weak: bool, kept: i32) {
+        // SAFETY: eight slots of the frame's 20; whoever wakes a task reaches what it waits for, which holds it.
+        unsafe { holding::tighten(self.0, library, task.slot, weak, kept) };
     }
 
     /// Collects garbage; with `places`, makes the tables of tasks small again instead.
@@ -171,24 +206,35 @@ impl State {
         self.protected(library.protected.tidy_up, (&raw const tidying).cast());
     }
 
-    /// Tells Lua of the end of a task that has held or waited for a mutex or one of its friends, or asks what it waits
-    /// for, as `attend` in helpers.lua says; answers the text.
-    pub(crate) fn attend(self, library: &Library, slot: Slot, what: Attend) -> Option<String> {
-        // SAFETY: four slots; a Lua function, called protected; a string is copied where it lies.
+    /// Tells Lua's side that an object may be ready which somebody watches; the reply in the slot stays there.
+    pub(crate) fn tell(self, library: &Library, slot: &ReplySlot, name: i64) {
+        let reply = slot.take();
+        // SAFETY: two slots; a Lua function, called protected, whose errors are nobody's.
         unsafe {
             let top = ffi::lua_gettop(self.0);
-            compat::raw_get(self.0, ffi::LUA_REGISTRYINDEX, library.helpers.attend as _);
-            ffi::lua_pushinteger(self.0, slot.key() as _);
-            ffi::lua_pushinteger(self.0, what as _);
-            ffi::lua_pcall(self.0, 2, 1, 0);
-            let text = (ffi::lua_type(self.0, -1) == ffi::LUA_TSTRING).then(|| {
-                let mut len = 0;
-                let pointer = ffi::lua_tolstring(self.0, -1, &raw mut len);
-                let bytes = std::slice::from_raw_parts(pointer.cast::<u8>(), len);
-                String::from_utf8_lossy(bytes).into_owned()
-            });
+            compat::raw_get(self.0, ffi::LUA_REGISTRYINDEX, library.helpers.tell as _);
+            push_integer(self.0, name);
+            ffi::lua_pcall(self.0, 1, 0, 0);
             ffi::lua_settop(self.0, top);
-            text
+        }
+        slot.set(reply);
+    }
+
+    /// Tells those who watch a task that it has ended; answers whether there are any.
+    pub(crate) fn tell_of_end(self, library: &Library, slot: Slot) -> bool {
+        // SAFETY: two slots; a Lua function, called protected, and what it leaves is dropped.
+        unsafe {
+            let top = ffi::lua_gettop(self.0);
+            compat::raw_get(
+                self.0,
+                ffi::LUA_REGISTRYINDEX,
+                library.helpers.tell_of_end as _,
+            );
+            push_integer(self.0, slot.key());
+            let told = ffi::lua_pcall(self.0, 1, 1, 0) == ffi::LUA_OK
+                && ffi::lua_toboolean(self.0, -1) != 0;
+            ffi::lua_settop(self.0, top);
+            told
         }
     }
 
@@ -342,7 +388,7 @@ pub(super) unsafe extern "C-unwind" fn loosen(l: *mut lua_State) -> c_int {
             holder,
             weak,
         } = *ffi::lua_touserdata(l, 1).cast::<Loosening>();
-        registry::loosen(l, &*library, task, holder, weak);
+        holding::loosen(l, &*library, task, holder, weak);
     }
     0
 }

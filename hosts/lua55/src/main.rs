@@ -198,6 +198,12 @@ unsafe fn run_script(state: *mut lua_State, options: &Options) -> bool {
             arguments.len() as c_int,
             c"too many arguments".as_ptr(),
         );
+        // The stock interpreter does the same, with room for what is to come.
+        lua::luaL_checkstack(
+            state,
+            arguments.len() as c_int + 8,
+            c"too many arguments to script".as_ptr(),
+        );
         for word in arguments {
             lua::lua_pushstring(state, word.as_ptr());
         }

@@ -1,98 +1,12 @@
 -- coev.select: waits for one of several things, and lets exactly one take effect. Called with coev's table and the
--- natives, when the objects are there.
+-- natives.
 --
--- A task that waits for several has a place in the list of each, and a *choice* behind them all. Whoever serves one of
--- the places settles the choice: in the same step the others leave their lists.
+-- Mutexes, channels and their friends are looked at, and waited for, in Rust. What is none of them (tasks, timers, poll
+-- objects) has a readiness: it is watched, and looked at again when it tells that it may be ready.
 local coev, natives = ...
-local error, getmetatable, pairs, setmetatable, type = error, getmetatable, pairs, setmetatable, type
-local concat = table.concat
-local waiters, here, wake, enrol, current = natives.waiters, natives.here, natives.wake, natives.enrol, natives.current
-local wait, wait_for = natives.wait, natives.wait_for
-local enlist, unlink, abandon, new_place = waiters.enlist, waiters.unlink, waiters.abandon, waiters.new_place
-local places, describe = waiters.places, waiters.describe
-
--- The choice of each task, under its key: weak, as places are.
-local choices = setmetatable({}, { __mode = "v" })
-
-local Choice = {}
-Choice.__index = Choice
-
--- What a choice has for a list.
-local selection = setmetatable({}, {
-  verb = function(choice)
-    local parts = {}
-    for i = 1, choice.count do
-      local place = choice[i]
-      if place.list then parts[#parts + 1] = describe(place) end
-    end
-    return "select of " .. concat(parts, ", ")
-  end,
-})
-
--- One of its places has been served: the others leave. Those behind them are looked at when the task has its turn.
-function Choice.settle(choice, served)
-  choice.outcome = served
-  for i = 1, choice.count do
-    local place = choice[i]
-    if place.linked then unlink(place) end
-  end
-end
-
--- Something else than a list has told that it is ready.
-function Choice.fire(choice, index)
-  if not choice.outcome and choice.list and (wake(choice.slot) or choice.early) then
-    Choice.settle(choice, choice[index])
-  end
-end
-
--- Leaves all lists, but the place that was served.
-local function leave(choice)
-  local served = choice.outcome
-  for i = 1, choice.count do
-    local place = choice[i]
-    if place.unwatch then
-      place.unwatch()
-      place.unwatch, place.list = nil, false
-    elseif place ~= served and place.list then
-      local list, left = place.list, getmetatable(place.list).left
-      if place.linked then unlink(place) end
-      place.list, place.outcome, place.value, place.payload = false, false, false, false
-      if left then left(list, place) end
-    end
-  end
-end
-
--- Ends a choice that its task does not take.
-function Choice.abandon(choice)
-  leave(choice)
-  local served = choice.outcome
-  choice.list, choice.outcome = false, false
-  if served and served.list then abandon(served) end
-end
-
-local function new_choice(slot, task)
-  return setmetatable({ slot = slot, task = task, list = false, outcome = false, early = false, count = 0 }, Choice)
-end
-
--- The choice of the running task, with a place for each of `count` cases.
-local function choice_of(slot, count)
-  local choice = choices[slot]
-  if slot == 0 then
-    choice = new_choice(0)
-  elseif not choice or choice.task ~= current() then
-    choice = new_choice(slot, current())
-    choices[slot] = choice
-    enrol()
-  end
-  for i = #choice + 1, count do
-    choice[i] = new_place()
-    choice[i].choice = choice
-  end
-  choice.count = count
-  return choice
-end
-
--- Things that have no list of waiters, but a readiness ---------------------
+local error, next, pairs, setmetatable, type, unpack = error, next, pairs, setmetatable, type, table.unpack or unpack
+local take, choose, stow, here, poke = natives.take, natives.choose, natives.stow, natives.here, natives.wake
+local readiness_of, pcall, now = natives.readiness_of, natives.pcall, coev.now
 
 local ENDED = { done = true, failed = true, cancelled = true }
 local task_methods = natives.task_methods
@@ -111,7 +25,7 @@ natives.readiness[task_methods] = {
     if not slot then return callback() end
     watchers_of[slot] = watchers_of[slot] or setmetatable({}, weak)
     watchers_of[slot][callback] = true
-    enrol(task)
+    natives.watch_task(task)
   end,
   unwatch = function(task, _, callback)
     local watchers = watchers_of[natives.slot(task) or 0]
@@ -122,171 +36,147 @@ natives.readiness[task_methods] = {
   end,
 }
 
-local attend = natives.attend
-
--- Whoever watches a task hears of its end, and so of its failure.
-function natives.attend(slot, what)
-  local text = attend(slot, what)
-  local watchers = what == 0 and watchers_of[slot]
-  if watchers then
-    watchers_of[slot] = nil
-    for callback in pairs(watchers) do
-      text = "told"
-      callback()
-    end
+-- Tells those who watch the task that has ended; answers whether there are any.
+function natives.tell_of_end(slot)
+  local watchers = watchers_of[slot]
+  watchers_of[slot] = nil
+  local told = false
+  for callback in pairs(watchers or {}) do
+    told = true
+    callback()
   end
-  return text
+  return told
 end
-
--- The answer of a case with a readiness.
-local function results(readiness, index, case, ready)
-  if readiness.results then return index, readiness.results(case[1], case[2]) end
-  return index, ready
-end
-
--- Cases --------------------------------------------------------------------
 
 local function bad_case(index, problem)
-  error(("bad argument #1 to 'select' (case %d: %s)"):format(index, problem), 4)
+  error(("bad argument #1 to 'select' (case %d: %s)"):format(index, problem), 5)
 end
 
--- What each object has for select, by object: saves three calls a case.
-local known = setmetatable({}, { __mode = "k" })
-
--- How a case is tried and waited for: what its class has for select, or its readiness.
-local function kind_of(what, index)
-  local class = getmetatable(what)
-  local kind = type(class) == "table" and class.case or what ~= nil and natives.readiness_of(what)
-  if not kind or type(class) == "table" and class.kind and not class.case then
-    bad_case(index, "nothing that one can wait for in a select")
-  end
-  known[what] = kind
-  return kind
-end
-
--- What the cases have for select; raises for what cannot be waited for.
-local function kinds_of(cases)
-  local kinds = {}
+-- What the cases are that are no objects of Rust's, by their indices; raises for what cannot be waited for.
+local function look_over(cases)
+  local others = {}
   for index = 1, #cases do
     local case = cases[index]
-    local what = case[1]
-    local kind = known[what] or kind_of(what, index)
-    local problem = kind.check and kind.check(what, case[2], case[3])
+    if type(case) ~= "table" then bad_case(index, "table expected, got " .. type(case)) end
+    local what, how = case[1], case[2]
+    local problem, kind = natives.case(what, how, case[3])
     if problem then bad_case(index, problem) end
-    kinds[index] = kind
-  end
-  return kinds
-end
-
--- Waits for any of the cases, from the place `choice` in all their lists. Answers the index of the one that has taken
--- effect and its place; or nothing, and the error to be raised, if any.
-local function wait_for_any(choice, slot, timeout)
-  local problem
-  if slot == 0 then
-    problem = waiters.wait_outside(choice, timeout)
-  else
-    local sign
-    if timeout then
-      sign = wait_for(timeout)
-    else
-      sign = wait()
+    if kind == nil then
+      local readiness = what ~= nil and readiness_of(what)
+      if not readiness then bad_case(index, "nothing that one can wait for in a select") end
+      others[index] = readiness
     end
-    if sign ~= nil or not choice.outcome then problem = waiters.wait_on(choice, sign, timeout) end
   end
-  local served = choice.outcome
-  if served then
-    leave(choice)
-    choice.list, choice.outcome = false, false
-  end
-  return served, problem
+  return others
 end
 
--- Puts a choice into the lists of all cases.
-local function line_up(choice, cases, kinds, slot)
-  for index = 1, choice.count do
-    local case, kind, place = cases[index], kinds[index], choice[index]
-    place.index, place.early = index, choice.early
-    place.slot, place.task = choice.slot, choice.task
-    if kind.list then
-      local list, payload = kind.list(case[1], case[2], case[3], slot)
-      place.payload = payload
-      enlist(place, list)
-    else
-      local callback = function()
-        choice:fire(index)
-      end
-      kind.watch(case[1], case[2], callback)
-      place.unwatch = function()
-        kind.unwatch(case[1], case[2], callback)
-      end
+-- The answer of a case with a readiness, if it is ready.
+local function look_at(others, cases)
+  for index, readiness in pairs(others) do
+    local case = cases[index]
+    local ready = readiness.ready(case[1], case[2])
+    if ready then
+      if readiness.results then return index, readiness.results(case[1], case[2]) end
+      return index, ready
     end
   end
 end
 
--- Waits until one of the cases takes effect.
-local function wait_for_case(cases, slot, timeout)
-  local kinds = kinds_of(cases)
+-- The objects of Rust's where they are too many to be put on the stack one by one.
+local FEW = 10
+local function rest(cases)
+  if #cases <= FEW then return end
+  local objects = {}
+  for index = 1, #cases do
+    objects[index] = cases[index][1]
+  end
+  return unpack(objects, 1, #cases)
+end
+
+-- Puts what is to be sent into the channels; answers their keys by the indices of the cases.
+local function stow_all(cases)
+  local keys = {}
+  for index = 1, #cases do
+    local case = cases[index]
+    keys[index] = case[2] == "send" and natives.case(case[1], "send", case[3]) == nil and stow(case[1], case[3])
+      or false
+  end
+  return keys
+end
+
+-- Lets `wake` be called by what has a readiness.
+local function watch_all(others, cases, wake)
+  for index, readiness in pairs(others) do
+    readiness.watch(cases[index][1], cases[index][2], wake[index])
+  end
+end
+
+local function unwatch_all(others, cases, wake)
+  for index, readiness in pairs(others) do
+    readiness.unwatch(cases[index][1], cases[index][2], wake[index])
+  end
+end
+
+-- Waits for what is ready, where some cases have only a readiness.
+local function wait_for_others(cases, others, timeout)
+  local deadline, slot, wake = timeout and now() + timeout, here(), {}
+  for index in pairs(others) do
+    wake[index] = function()
+      poke(slot)
+    end
+  end
   while true do
-    local choice = choice_of(slot, #cases)
-    if slot == 0 then
-      waiters.hire(choice, timeout)
-    else
-      -- The places of a task are where its end is told.
-      local before = places[slot]
-      if before and before ~= choice and before.list then before:abandon() end
-      places[slot] = choice
-    end
-    choice.list = selection
-    line_up(choice, cases, kinds, slot)
-    local served, problem = wait_for_any(choice, slot, timeout)
-    if not served then
-      if problem ~= nil then error(problem, 0) end
-      return nil, "timeout"
-    end
-    local index = served.index
-    local case, kind = cases[index], kinds[index]
-    if kind.list then
-      local outcome, value = served.outcome, served.value
-      served.list, served.outcome, served.value, served.payload = false, false, false, false
-      return index, kind.result(case[1], outcome, value, slot, case[2])
-    end
-    local ready = kind.ready(case[1], case[2])
-    if ready then return results(kind, index, case, ready) end
+    watch_all(others, cases, wake)
+    local keys = stow_all(cases)
+    local ok, index, a, b = pcall(choose, cases, keys, deadline and deadline - now(), rest(cases))
+    unwatch_all(others, cases, wake)
+    if not ok then error(index, 0) end
+    if index ~= 0 then return index, a, b end
+    local found, c, d = look_at(others, cases)
+    if found then return found, c, d end
     -- What was ready is no more: the next turn may be another's.
   end
 end
 
--- Where the last one began to look: each time at another place, so that none of those ready is left behind for ever.
-local last = 0
+-- Goes on where no case can be at once, or not without a look by Lua.
+local function select_late(cases, timeout)
+  local others = look_over(cases)
+  if next(others) then
+    local index, a, b = look_at(others, cases)
+    if index then return index, a, b end
+  end
+  if cases.default then return nil, "default" end
+  if timeout and timeout <= 0 then return nil, "timeout" end
+  if next(others) then return wait_for_others(cases, others, timeout) end
+  local index, a, b = choose(cases, stow_all(cases), timeout, rest(cases))
+  return index, a, b
+end
 
 function coev.select(cases)
   if type(cases) ~= "table" then
     local got = cases == nil and "no value" or type(cases)
     error(("bad argument #1 to 'select' (table expected, got %s)"):format(got), 2)
   end
-  local count, timeout, slot = #cases, cases.timeout, here()
+  local timeout = cases.timeout
   if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
     error("bad argument #1 to 'select' (field 'timeout' is not a number)", 2)
   end
-  if count == 0 and timeout == nil and not cases.default then
+  local index, a, b = take(cases)
+  if index then
+    if index > 0 then return index, a, b end
+    -- There is room for what is to be sent.
+    local case = cases[-index]
+    local sent, err = case[1]:try_send(case[3])
+    if sent then return -index, true end
+    if err then return -index, nil, err end
+  elseif #cases == 0 and timeout == nil and not cases.default then
     error("bad argument #1 to 'select' (no cases, and neither a timeout nor a default)", 2)
   end
-  last = last + 1
-  for offset = 1, count do
-    local index = (last + offset) % count + 1
-    local case = cases[index]
-    if type(case) ~= "table" then bad_case(index, "table expected, got " .. type(case)) end
-    local what = case[1]
-    local kind = known[what] or kind_of(what, index)
-    if kind.try then
-      local done, a, b = kind.try(what, case[2], case[3], slot)
-      if done then return index, a, b end
-    else
-      local ready = kind.ready(what, case[2])
-      if ready then return results(kind, index, case, ready) end
-    end
+  if #cases <= FEW and not cases.default and (timeout == nil or timeout > 0) then
+    index, a, b = choose(cases, nil, timeout)
+    if index then return index, a, b end
+    if index == nil then return nil, a end
   end
-  if cases.default then return nil, "default" end
-  if timeout and timeout <= 0 then return nil, "timeout" end
-  return wait_for_case(cases, slot, timeout)
+  index, a, b = select_late(cases, timeout)
+  return index, a, b
 end
