@@ -1,6 +1,7 @@
 //! The loop: one turn is a round of the ready tasks, then timers and I/O.
 
 use super::core::Body;
+use super::nest::Nest;
 use super::operation::Poll;
 use super::wait::BUDGET;
 use super::{Runtime, now};
@@ -63,18 +64,6 @@ impl Station {
             free: (!waits && !rare && !astray).then_some(kept),
         }
     }
-}
-
-/// Keeps account of one nested loop, also when a panic ends it.
-struct Nest<'a> {
-    /// The runtime.
-    runtime: &'a Runtime,
-    /// The task that was running outside.
-    task: Option<TaskId>,
-    /// Its coroutine.
-    coroutine: Coroutine,
-    /// The coroutine from which it could be parked.
-    innermost: Coroutine,
 }
 
 /// Switches after which timers and I/O are looked at, however many tasks are ready.
@@ -469,34 +458,4 @@ impl Runtime {
 /// The system does not say what is ready.
 fn poller_fails(error: &std::io::Error) -> Fault {
     Fault::misuse(format!("the poller fails: {}", failure::word(error)))
-}
-
-impl<'a> Nest<'a> {
-    /// One loop more: until it ends, no task of the outer ones runs.
-    fn enter(runtime: &'a Runtime) -> Nest<'a> {
-        runtime.depth.set(runtime.depth.get() + 1);
-        Nest {
-            runtime,
-            task: runtime.current.take(),
-            coroutine: runtime.coroutine.replace(Coroutine::NONE),
-            innermost: runtime.innermost.replace(Coroutine::NONE),
-        }
-    }
-}
-
-impl Drop for Nest<'_> {
-    fn drop(&mut self) {
-        let runtime = self.runtime;
-        runtime.depth.set(runtime.depth.get() - 1);
-        runtime.current.set(self.task);
-        runtime.coroutine.set(self.coroutine);
-        runtime.innermost.set(self.innermost);
-        runtime.budget.set(BUDGET);
-
-        // Stand-ins of outer loops that were woken meanwhile are polled there.
-        let mut core = runtime.core.borrow_mut();
-        for task in std::mem::take(&mut core.aside) {
-            core.queue.push(task);
-        }
-    }
 }

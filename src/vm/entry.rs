@@ -7,6 +7,7 @@ use super::marks::{is_alarm, pass_mark};
 use super::object::Object;
 use super::outcome::{Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
 use super::push::push;
+use super::raise::{raise_alarm, raise_message, raise_task_error};
 use super::registry;
 use super::stack::{Stack, number_at};
 use super::state::State;
@@ -408,35 +409,6 @@ unsafe extern "C-unwind" fn after_park_plain<H: Host>(l: *mut lua_State) -> c_in
     unsafe { after_park::<H>(l, 0, 0) }
 }
 
-/// Raises what ends the waits of the running task: a Lua function makes the error. `[-0, +0, v]`
-///
-/// # Safety
-/// As `raise_top`.
-#[cold]
-#[inline(never)]
-unsafe fn raise_alarm(l: *mut lua_State, library: &Library) -> ! {
-    // SAFETY: the caller's promise.
-    unsafe {
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.alarm as _);
-        ffi::lua_call(l, 0, 1);
-        raise_top(l)
-    }
-}
-
-/// How many levels up the caller stands: a guard may stand between. `[-0, +0, -]`
-///
-/// # Safety
-/// `l` runs a closure that `library` made.
-unsafe fn caller_level(l: *mut lua_State) -> c_int {
-    // SAFETY: upvalue 2 of every function is the address of its static description.
-    let function = unsafe { &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(2)).cast::<Function>() };
-    if compat::NEEDS_GUARD && function.waits {
-        2
-    } else {
-        1
-    }
-}
-
 /// A C function that yields and nothing else.
 ///
 /// # Safety
@@ -453,34 +425,6 @@ pub(super) unsafe extern "C-unwind" fn yield_once(l: *mut lua_State) -> c_int {
 pub(super) unsafe fn raise_top(l: *mut lua_State) -> ! {
     // SAFETY: the caller's promise.
     unsafe { ffi::lua_error(l) }
-}
-
-/// Raises the message in the reply, with the position of the caller. `[-0, +0, v]`
-///
-/// # Safety
-/// As `raise_top`.
-unsafe fn raise_message<H: Host>(l: *mut lua_State, host: &H) -> ! {
-    // SAFETY: the caller's promise.
-    unsafe {
-        ffi::luaL_where(l, compat::caller_level(l, caller_level(l)));
-        push(l, host.library(), host.reply().pointer(), 1);
-        ffi::lua_concat(l, 2);
-        raise_top(l)
-    }
-}
-
-/// Raises the error of the ended task whose handle is at index 1. `[-0, +0, v]`
-///
-/// # Safety
-/// As `raise_top`.
-unsafe fn raise_task_error(l: *mut lua_State, library: &Library) -> ! {
-    // SAFETY: the caller's promise.
-    unsafe {
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.join_error as _);
-        let count = registry::push_results(l, 1);
-        ffi::lua_call(l, count, 1);
-        raise_top(l)
-    }
 }
 
 /// Raises a text that ends with a zero byte. `[-0, +0, v]`

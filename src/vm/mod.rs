@@ -23,6 +23,7 @@ mod object;
 mod outcome;
 mod push;
 mod quick;
+mod raise;
 mod registry;
 mod stack;
 mod state;

@@ -7,7 +7,7 @@ mod select;
 
 pub(super) use select::{CASE, CHOOSE, STOW, TAKE};
 
-use super::{fd_set, socket};
+use super::{fd_set, socket, timer};
 use crate::api::function;
 use crate::error::Fault;
 use crate::runtime::sync::{Kind, Place, Waitable, Wish};
@@ -17,9 +17,9 @@ use crate::vm::{
 };
 use std::rc::Rc;
 
-/// The first class: behind those of sockets and sets of descriptors.
+/// The first class: behind those of sockets, sets of descriptors and timers.
 #[expect(clippy::cast_possible_truncation, reason = "there are few classes")]
-const FIRST: u8 = (socket::CLASSES.len() + fd_set::CLASSES.len()) as u8;
+const FIRST: u8 = (socket::CLASSES.len() + fd_set::CLASSES.len() + timer::CLASSES.len()) as u8;
 
 /// The classes, in the order of `class_of`.
 pub(super) const CLASSES: &[ClassDef] = &[
