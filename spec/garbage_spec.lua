@@ -547,6 +547,57 @@ describe("the error of a task", function()
   end)
 end)
 
+describe("a finalizer", function()
+  -- Leaves garbage whose finalizer is `f`.
+  local function leave_garbage(f)
+    if newproxy then
+      getmetatable(newproxy(true)).__gc = f
+    else
+      setmetatable({}, { __gc = f })
+    end
+  end
+
+  it("may spawn tasks, also in the middle of a spawn", function()
+    helper.run(function()
+      local spawned, ran = 0, 0
+      local function life()
+        ran = ran + 1
+      end
+      for _ = 1, 2000 do
+        leave_garbage(function()
+          spawned = spawned + 1
+          coev.spawn(life)
+        end)
+        spawned = spawned + 1
+        coev.spawn(life)
+      end
+      collectgarbage()
+      collectgarbage()
+      coev.yield()
+      coev.yield()
+      assert.is_true(spawned > 3000, spawned)
+      assert.equal(spawned, ran)
+    end)
+  end)
+
+  it("may call coev while another call of coev returns its values", function()
+    local listener = assert(coev.socket.bind("127.0.0.1", 0))
+    local ip, port = listener:getsockname()
+    for _ = 1, 20000 do
+      leave_garbage(function()
+        tostring(listener)
+        listener:getoption("reuseaddr")
+        coev.now()
+      end)
+      local a, b, c = listener:getsockname()
+      if a ~= ip or b ~= port or c ~= "inet" then
+        assert.same({ ip, port, "inet" }, { a, b, c })
+      end
+    end
+    listener:close()
+  end)
+end)
+
 describe("the memory", function()
   it("of tasks that were cancelled, timed out or weakened is given back", function()
     garbage.assert_steady(function()

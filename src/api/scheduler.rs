@@ -41,7 +41,7 @@ fn run(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         return runtime.run_all(stack.state());
     }
     stack.function(slot::FUNCTION)?;
-    Ok(Outcome::Run(Runtime::name_of(runtime.reserve())))
+    Ok(Outcome::Run)
 }
 
 /// `coev.step([timeout])`
@@ -99,9 +99,9 @@ fn now_seconds(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// `coev.spawn(f, ...)`
-fn spawn(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+fn spawn(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     stack.function(slot::FUNCTION)?;
-    Ok(Outcome::Spawn(Runtime::name_of(runtime.reserve())))
+    Ok(Outcome::Spawn)
 }
 
 /// `coev.yield()`

@@ -94,7 +94,7 @@ pub(crate) struct Runtime {
     main: Cell<Option<TaskId>>,
     /// Has that task failed?
     main_failed: Cell<bool>,
-    /// A task without a coroutine, left by a `spawn` for which Lua had no memory: the next one takes it.
+    /// A task without a coroutine, left by a `spawn` whose coroutine Lua had no memory to anchor: the next one takes it.
     embryo: Cell<Option<TaskId>>,
     /// Do new tasks get something of Lua's from the start?
     endows_tasks: Cell<bool>,
@@ -154,13 +154,6 @@ impl Runtime {
     /// The task that runs.
     pub(crate) fn current(&self) -> Option<TaskId> {
         self.current.get()
-    }
-
-    /// Takes a place in the table for a task whose coroutine the trampoline is about to make.
-    pub(crate) fn reserve(&self) -> TaskId {
-        let task = self.embryo.get().unwrap_or_else(|| self.insert(Phase::New));
-        self.embryo.set(Some(task));
-        task
     }
 
     /// Says whether Lua owns the wait for the outside.
@@ -395,6 +388,12 @@ impl Host for Runtime {
 
     fn tighten(&self, state: State) {
         self.tighten_woken(state);
+    }
+
+    fn reserve(&self) -> TaskName {
+        let task = self.embryo.get().unwrap_or_else(|| self.insert(Phase::New));
+        self.embryo.set(Some(task));
+        Runtime::name_of(task)
     }
 
     fn spawned(&self, id: u64, co: Coroutine, arguments: i32) {

@@ -29,6 +29,8 @@ pub(crate) trait Host: Sized + 'static {
     fn is_closed(&self) -> bool;
     /// The state closes: give everything back. Functions may still be called afterwards; they raise.
     fn close(&self);
+    /// Takes a place for a task whose coroutine has just been made.
+    fn reserve(&self) -> TaskName;
     /// The coroutine of the reserved task `id` is there, with its function and `arguments` values on its stack.
     fn spawned(&self, id: u64, co: Coroutine, arguments: i32);
     /// Do new tasks get something of Lua's from the start?
@@ -64,9 +66,9 @@ enum Step {
     /// Raise what ends the waits of the task.
     Alarm,
     /// Make a task.
-    Spawn(TaskName),
+    Spawn,
     /// Make a task and run it.
-    Run(TaskName),
+    Run,
     /// Make a string of the number at this slot and call the function again.
     Convert(i32),
     /// Raise the message in the reply, with the position of the caller.
@@ -253,12 +255,12 @@ where
                     return ffi::lua_yield(l, ffi::lua_gettop(l));
                 }
                 Step::Alarm => raise_alarm(l, host.library()),
-                Step::Spawn(task) => {
-                    spawn(l, host, task);
+                Step::Spawn => {
+                    spawn(l, host);
                     return 1;
                 }
-                Step::Run(task) => {
-                    spawn(l, host, task);
+                Step::Run => {
+                    let task = spawn(l, host);
                     ffi::lua_replace(l, 1); // handle, and what it was made of
                     step = guarded(l, host, || host.run_until(&stack(), task.id));
                 }
@@ -299,8 +301,8 @@ fn guarded<H: Host>(
         Ok(Outcome::PassUp) => Step::PassUp,
         Ok(Outcome::Relay(outward)) => Step::Relay(outward),
         Ok(Outcome::Alarm) => Step::Alarm,
-        Ok(Outcome::Spawn(task)) => Step::Spawn(task),
-        Ok(Outcome::Run(task)) => Step::Run(task),
+        Ok(Outcome::Spawn) => Step::Spawn,
+        Ok(Outcome::Run) => Step::Run,
         Ok(Outcome::RaiseTaskError) => Step::RaiseTaskError,
         Ok(Outcome::Guard) => Step::Guard,
         Ok(Outcome::Instead(instead)) => Step::Instead(instead),
@@ -317,16 +319,17 @@ fn guarded<H: Host>(
 ///
 /// # Safety
 /// As `registry::spawn`.
-unsafe fn spawn<H: Host>(l: *mut lua_State, host: &H, task: TaskName) {
-    // SAFETY: the caller's promise.
+unsafe fn spawn<H: Host>(l: *mut lua_State, host: &H) -> TaskName {
+    // SAFETY: the caller's promise. `reserve` takes a place in a table and cannot panic.
     unsafe {
-        let (co, arguments) = registry::spawn(l, host.library(), task);
+        let (task, co, arguments) = registry::spawn(l, host.library(), || host.reserve());
         host.spawned(task.id, co, arguments);
         if host.endows_tasks() {
             compat::raw_get(l, ffi::LUA_REGISTRYINDEX, host.library().helpers.endow as _);
             ffi::lua_pushvalue(l, -2);
             ffi::lua_call(l, 1, 0);
         }
+        task
     }
 }
 

@@ -19,9 +19,9 @@ pub(crate) enum Outcome {
     /// Raise what ends the waits of the task before their time.
     Alarm,
     /// Make a coroutine of the function and its arguments, anchor it, and answer the task's handle.
-    Spawn(TaskName),
+    Spawn,
     /// The same, and then let the host run until that task has ended.
-    Run(TaskName),
+    Run,
     /// Raise the error of the ended task whose handle is the first argument.
     RaiseTaskError,
     /// Give the handle that is the first argument a finalizer, and return it.

@@ -54,18 +54,19 @@ impl Slot {
 }
 
 /// Makes a coroutine of the function and the arguments on the stack, anchors it and its new handle, and leaves the
-/// handle on top. Answers the coroutine and how many values its first resume takes. `[-?, +?, m]`
+/// handle on top. Answers the task, whose place `reserve` gives, its coroutine, and how many values the first resume of
+/// that takes. `[-?, +?, m]`
 ///
 /// # Safety
 /// `l` is the running state, outside `catch_unwind`; the function is at index 1, and nothing lies below it.
 pub(super) unsafe fn spawn(
     l: *mut lua_State,
     library: &Library,
-    task: TaskName,
-) -> (Coroutine, c_int) {
+    reserve: impl FnOnce() -> TaskName,
+) -> (TaskName, Coroutine, c_int) {
     // SAFETY: what is pushed is counted beside each line; a C function has 20 free slots. The new coroutine has as
-    // many as it asks for. What raises (memory) leaves both tables as they were or with a slot that is set again by
-    // the next task of that index.
+    // many as it asks for. A finalizer, which may spawn tasks of its own, only runs before a place is reserved. What
+    // raises (memory) leaves both tables as they were or with a slot that is set again by the next task of that index.
     unsafe {
         if compat::NEEDS_LUA_BASE && ffi::lua_iscfunction(l, 1) != 0 {
             compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.call as _); // f a… call
@@ -86,21 +87,24 @@ pub(super) unsafe fn spawn(
             ffi::lua_insert(l, 1); // as co f a…
         }
         ffi::lua_xmove(l, co, arguments); // … as co
-        ffi::lua_rawseti(l, -2, task.slot.key()); // … as
-        push_handle(l, library, task.id); // … as h
+        let handle = push_handle(l, library, 0); // … as co h
+        let task = reserve();
+        (*handle).id = task.id;
+        ffi::lua_insert(l, -2); // … as h co
+        ffi::lua_rawseti(l, -3, task.slot.key()); // … as h
         compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.handles as _); // … as h hs
         ffi::lua_pushvalue(l, -2); // … as h hs h
         ffi::lua_rawseti(l, -2, task.slot.key()); // … as h hs
         ffi::lua_settop(l, -2); // … as h
-        (Coroutine::new(co), arguments - 1)
+        (task, Coroutine::new(co), arguments - 1)
     }
 }
 
-/// Pushes a new handle. `[-0, +1, m]`
+/// Pushes a new handle; answers where it lies. `[-0, +1, m]`
 ///
 /// # Safety
 /// `l` is the running state with two free slots, outside `catch_unwind`.
-unsafe fn push_handle(l: *mut lua_State, library: &Library, id: u64) {
+unsafe fn push_handle(l: *mut lua_State, library: &Library, id: u64) -> *mut Handle {
     // SAFETY: a `Handle` has no destructor and an alignment of 8, as Lua aligns userdata.
     unsafe {
         let memory = compat::new_userdata(l, size_of::<Handle>()).cast::<Handle>();
@@ -118,6 +122,7 @@ unsafe fn push_handle(l: *mut lua_State, library: &Library, id: u64) {
             library.handle_metatable().reference as _,
         );
         ffi::lua_setmetatable(l, -2);
+        memory
     }
 }
 
