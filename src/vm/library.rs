@@ -167,9 +167,9 @@ impl Library {
             let host = ffi::lua_gettop(l);
             ffi::lua_createtable(l, 0, 32); // host natives
             let library = Library::set_up::<H>(l, parts, host); // host natives
-            add_functions(l, host, library.helpers.guard, parts.natives);
+            add_functions(l, host, library.helpers.guard, c"", parts.natives);
             ffi::lua_createtable(l, 0, 64); // host natives coev
-            add_functions(l, host, library.helpers.guard, parts.functions);
+            add_functions(l, host, library.helpers.guard, c"", parts.functions);
             for source in parts.sources {
                 ffi::lua_pushvalue(l, -1); // host natives coev coev
                 ffi::lua_pushvalue(l, -3); // host natives coev coev natives
@@ -298,7 +298,7 @@ impl Function {
     }
 }
 
-/// Sets functions, each with the host, its own description and the host's address as upvalues, in the table on top. `[-0, +0, m]`
+/// Sets functions, those of a class or none, each with the host, its own description and the host's address as upvalues, in the table on top. `[-0, +0, m]`
 ///
 /// # Safety
 /// As `Library::open`; a table is on top, the host at the absolute index `host`.
@@ -306,6 +306,7 @@ unsafe fn add_functions(
     l: *mut lua_State,
     host: c_int,
     guard: c_int,
+    class: &CStr,
     functions: &'static [Function],
 ) {
     for function in functions {
@@ -316,7 +317,8 @@ unsafe fn add_functions(
                 compat::raw_get(l, ffi::LUA_REGISTRYINDEX, guard as _);
                 ffi::lua_insert(l, -2);
                 ffi::lua_pushstring(l, function.name.as_ptr());
-                ffi::lua_call(l, 2, 1);
+                ffi::lua_pushstring(l, class.as_ptr());
+                ffi::lua_call(l, 3, 1);
             }
             ffi::lua_setfield(l, -2, function.name.as_ptr());
         }
@@ -354,7 +356,7 @@ unsafe fn new_metatable(
         ffi::lua_pushstring(l, class.name.as_ptr());
         ffi::lua_setfield(l, -2, c"__name".as_ptr());
         ffi::lua_createtable(l, 0, 32); // mt methods
-        add_functions(l, host, guard, class.methods);
+        add_functions(l, host, guard, class.name, class.methods);
         if counted {
             ffi::lua_pushstring(l, class.name.as_ptr());
             ffi::lua_setfield(l, -2, c"class".as_ptr());
@@ -416,7 +418,7 @@ unsafe fn add_module(
     // SAFETY: the caller's promise.
     unsafe {
         ffi::lua_createtable(l, 0, 32); // coev m
-        add_functions(l, host, guard, module.functions);
+        add_functions(l, host, guard, c"", module.functions);
         ffi::lua_pushvalue(l, -1); // coev m m
         ffi::lua_pushvalue(l, -3); // coev m m coev
         ffi::lua_pushvalue(l, natives); // coev m m coev natives

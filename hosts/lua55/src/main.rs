@@ -195,14 +195,9 @@ unsafe fn run_script(state: *mut lua_State, options: &Options) -> bool {
         let arguments = &options.words[at + 1..];
         lua::luaL_checkstack(
             state,
-            arguments.len() as c_int,
-            c"too many arguments".as_ptr(),
-        );
-        // The stock interpreter does the same, with room for what is to come.
-        lua::luaL_checkstack(
-            state,
+            // The script, its handler, and what they need.
             arguments.len() as c_int + 8,
-            c"too many arguments to script".as_ptr(),
+            c"too many arguments".as_ptr(),
         );
         for word in arguments {
             lua::lua_pushstring(state, word.as_ptr());
