@@ -136,7 +136,12 @@ for class, makers in pairs(STATES) do
           if type(methods[method]) == "function" then
             with_socket(make, function(sock)
               local needed = roles[method]
+              local fd = sock:getfd()
               local results = { pcall(sock[method], sock, unpack(arguments(class, method))) }
+              -- What has been let go is nobody else's to close.
+              if fd >= 0 and (method == "detach" or method == "setfd") then
+                assert(socket.fdopen(fd)):close()
+              end
               if needed and needed ~= role then
                 local expected = ("calling '%s' on bad self (%s{%s} expected, got "):format(method, kind, needed)
                 assert.is_false(results[1], method)
