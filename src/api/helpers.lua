@@ -154,5 +154,20 @@ local function attend(slot, what)
   if natives.attend then return natives.attend(slot, what) end
 end
 
+-- Begins a thread with what coev.thread.new has sent.
+local function begin(...)
+  natives.begin(...)
+end
+
+-- Sees to what this thread has been asked for.
+local function heed()
+  if natives.heed then natives.heed() end
+end
+
+-- This thread shall end: raises in the running code.
+local function interrupted()
+  natives.interrupted()
+end
+
 return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
-  hand_over, Cancelled
+  hand_over, begin, heed, interrupted, Cancelled

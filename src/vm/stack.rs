@@ -74,6 +74,12 @@ impl<'a> Stack<'a> {
         self.kind(slot) != ffi::LUA_TNONE
     }
 
+    /// How many arguments there are.
+    pub(crate) fn count(&self) -> i32 {
+        // SAFETY: `l` is the running state.
+        unsafe { ffi::lua_gettop(self.l) }
+    }
+
     /// Is there a table?
     pub(crate) fn is_table(&self, slot: i32) -> bool {
         self.kind(slot) == ffi::LUA_TTABLE
