@@ -154,5 +154,10 @@ local function attend(slot, what)
   if natives.attend then return natives.attend(slot, what) end
 end
 
+-- What the copying of values asks: `natives.cross` has the answers.
+local function cross(what, about)
+  return natives.cross[what](about)
+end
+
 return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
-  hand_over, Cancelled
+  hand_over, cross, Cancelled

@@ -26,6 +26,7 @@ pub(crate) use select::Select;
 
 use crate::error::Fault;
 use crate::sched::Scopes;
+use crate::vm::copy::Limits;
 use crate::vm::{
     Attend, Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
     Value, Wakes,
@@ -91,6 +92,8 @@ pub(crate) struct Runtime {
     has_poller: Cell<bool>,
     /// Has a task that gave way been given the mark that makes its call raise?
     alarmed: Cell<bool>,
+    /// What a message may be at most.
+    pub(crate) limits: Cell<Limits>,
     /// The process that the runtime belongs to.
     process: u32,
     /// Has the state begun to close?
@@ -132,6 +135,7 @@ impl Runtime {
             endows_tasks: Cell::new(false),
             has_poller: Cell::new(false),
             alarmed: Cell::new(false),
+            limits: Cell::default(),
             process: std::process::id(),
             closed: Cell::new(false),
         }

@@ -34,6 +34,8 @@ pub(super) struct Helpers {
     pub(super) wait_outside: c_int,
     /// The Lua function that tells those who wait for a weak task of its end.
     pub(super) hand_over: c_int,
+    /// The Lua function that knows the names of what every universe has, and LuaJIT's 64-bit integers.
+    pub(super) cross: c_int,
 }
 
 impl Helpers {
@@ -47,16 +49,17 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers fourteen values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers fifteen values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, entry::alarm_mark());
             ffi::lua_pushlightuserdata(l, entry::pass_mark());
-            call_source(l, source, 3, 14);
+            call_source(l, source, 3, 15);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 14].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 15].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                cross,
                 hand_over,
                 wait_outside,
                 fire,
@@ -85,6 +88,7 @@ impl Helpers {
                 fire,
                 wait_outside,
                 hand_over,
+                cross,
             };
             (helpers, cancelled)
         }

@@ -8,6 +8,7 @@
 
 mod brief;
 mod compat;
+pub(crate) mod copy;
 mod coroutine;
 mod ending;
 mod entry;
