@@ -169,5 +169,10 @@ local function interrupted()
   natives.interrupted()
 end
 
+-- What the copying of values asks: `natives.cross` has the answers.
+local function cross(what, about)
+  return natives.cross[what](about)
+end
+
 return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
-  hand_over, begin, heed, interrupted, Cancelled
+  hand_over, begin, heed, interrupted, cross, Cancelled

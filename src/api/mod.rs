@@ -1,5 +1,6 @@
 //! What Lua sees: one file a noun. Each function reads its arguments, makes an operation, and answers an `Outcome`.
 
+mod copy;
 mod fd_set;
 mod natives;
 mod scheduler;
@@ -78,6 +79,10 @@ pub(crate) static PARTS: Parts = Parts {
         Source {
             name: c"=coev.coroutine",
             text: include_str!("coroutine.lua"),
+        },
+        Source {
+            name: c"=coev.copy",
+            text: include_str!("copy.lua"),
         },
         sync::WAITERS,
         sync::SELECT,

@@ -1,6 +1,6 @@
 //! What only the embedded Lua sees: the primitives of which it makes cancels, deadlines, groups and coroutines.
 
-use super::{fd_set, function};
+use super::{copy, fd_set, function};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
 use crate::vm::{
@@ -9,6 +9,9 @@ use crate::vm::{
 
 /// The functions.
 pub(super) const FUNCTIONS: &[Function] = &[
+    copy::LIMITS,
+    copy::PACK,
+    copy::UNPACK,
     fd_set::CLOSINGS,
     fd_set::FDS,
     fd_set::IS_OPEN,

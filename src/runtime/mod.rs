@@ -27,6 +27,7 @@ pub(crate) use select::Select;
 
 use crate::error::Fault;
 use crate::sched::Scopes;
+use crate::vm::copy::Limits;
 use crate::vm::{
     Attend, Coroutine, Hookable, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
     Value, Wakes,
@@ -98,6 +99,8 @@ pub(crate) struct Runtime {
     threads: Threads,
     /// Where it is hooked when its thread is interrupted, if it is not the interpreter's own.
     hookable: OnceCell<Arc<Hookable>>,
+    /// What a message may be at most.
+    pub(crate) limits: Cell<Limits>,
     /// The process that the runtime belongs to.
     process: u32,
     /// Has the state begun to close?
@@ -141,6 +144,7 @@ impl Runtime {
             alarmed: Cell::new(false),
             threads: Threads::default(),
             hookable: OnceCell::new(),
+            limits: Cell::default(),
             process: std::process::id(),
             closed: Cell::new(false),
         }

@@ -3,6 +3,12 @@
 use mlua::ffi::{self, lua_State};
 use std::os::raw::{c_int, c_void};
 
+mod values;
+
+pub(super) use values::{
+    Number, join_upvalues, number, push_exact, push_string, raw_set, upvalue_id,
+};
+
 #[cfg(not(any(
     feature = "lua51",
     feature = "lua52",

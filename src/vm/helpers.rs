@@ -40,6 +40,8 @@ pub(super) struct Helpers {
     pub(super) heed: c_int,
     /// The Lua function that raises in code whose thread shall end.
     pub(super) interrupted: c_int,
+    /// The Lua function that knows the names of what every universe has, and LuaJIT's 64-bit integers.
+    pub(super) cross: c_int,
 }
 
 impl Helpers {
@@ -53,16 +55,17 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers seventeen values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers eighteen values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, entry::alarm_mark());
             ffi::lua_pushlightuserdata(l, entry::pass_mark());
-            call_source(l, source, 3, 17);
+            call_source(l, source, 3, 18);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 17].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 18].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                cross,
                 interrupted,
                 heed,
                 begin,
@@ -97,6 +100,7 @@ impl Helpers {
                 begin,
                 heed,
                 interrupted,
+                cross,
             };
             (helpers, cancelled)
         }

@@ -4,7 +4,7 @@ use super::entry::{self, Host};
 use super::finalizer;
 use super::helpers::Helpers;
 use super::object::{self, Class, Metatable};
-use super::{compat, ending, state};
+use super::{compat, copy, ending, state};
 use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::ffi::CStr;
 use std::os::raw::{c_int, c_void};
@@ -90,6 +90,8 @@ pub(crate) struct Library {
     pub(super) cancelled: *const c_void,
     /// What Lua keeps for tasks, by their place in the table.
     pub(super) belongings: c_int,
+    /// The names of what every universe has: of functions and modules, by themselves.
+    pub(super) known: c_int,
     /// The functions that are called protected.
     pub(super) protected: Protected,
     /// The Lua functions that the runtime asks.
@@ -113,6 +115,12 @@ pub(super) struct Protected {
     pub(super) loosen: c_int,
     /// The protected function that collects garbage, or makes the tables small again.
     pub(super) tidy_up: c_int,
+    /// The protected function that pushes the values of a message.
+    pub(super) decode: c_int,
+    /// The protected function that writes bytecode.
+    pub(super) dump: c_int,
+    /// The protected function that makes room on the stack.
+    pub(super) grow: c_int,
 }
 
 /// Room for the metatables of classes.
@@ -123,6 +131,14 @@ impl Library {
     #[inline(always)]
     pub(super) fn metatable(&self, class: Class) -> Metatable {
         self.classes[usize::from(class.0)]
+    }
+
+    /// Is it the metatable of a class?
+    #[inline]
+    pub(super) fn is_class(&self, metatable: *const c_void) -> bool {
+        // Places without a class hold that of handles.
+        metatable != self.task.pointer
+            && self.classes.iter().any(|class| class.pointer == metatable)
     }
 
     /// The metatable of handles.
@@ -204,6 +220,10 @@ impl Library {
             ffi::lua_pushvalue(l, -1);
             ffi::lua_setfield(l, natives, c"belongings".as_ptr());
             let belongings = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            ffi::lua_createtable(l, 0, 0);
+            ffi::lua_pushvalue(l, -1);
+            ffi::lua_setfield(l, natives, c"known".as_ptr());
+            let known = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
             let (helpers, cancelled) = Helpers::set_up(l, parts.helpers, natives);
             let task = new_metatable(l, host, helpers.guard, &parts.task, false);
             compat::raw_get(l, ffi::LUA_REGISTRYINDEX, task.reference as _);
@@ -211,6 +231,7 @@ impl Library {
             ffi::lua_setfield(l, natives, c"task_methods".as_ptr());
             ffi::lua_setfield(l, natives, c"task_class".as_ptr());
             let sentinel = new_sentinel_metatable(l, host, finalizer::dropped::<H>);
+            ffi::lua_createtable(l, 0, 32); // metatables
             let mut classes = [task; MOST_CLASSES];
             for (place, class) in classes
                 .iter_mut()
@@ -220,8 +241,9 @@ impl Library {
                 compat::raw_get(l, ffi::LUA_REGISTRYINDEX, place.reference as _);
                 ffi::lua_getfield(l, -1, c"__index".as_ptr());
                 ffi::lua_setfield(l, natives, class.name.as_ptr());
-                ffi::lua_settop(l, -2);
+                ffi::lua_setfield(l, -2, class.name.as_ptr()); // metatables
             }
+            ffi::lua_setfield(l, natives, c"metatables".as_ptr());
             let protected = Protected::set_up(l);
             Library {
                 main,
@@ -232,6 +254,7 @@ impl Library {
                 classes,
                 cancelled,
                 belongings,
+                known,
                 protected,
                 helpers,
             }
@@ -279,6 +302,9 @@ impl Protected {
             loosen: keep(state::loosen),
             tidy_up: keep(state::tidy_up),
             leave_hook: keep(state::leave_hook),
+            decode: keep(copy::decode_protected),
+            dump: keep(copy::dump),
+            grow: keep(copy::grow),
         }
     }
 }

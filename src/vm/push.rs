@@ -1,7 +1,8 @@
 //! How a reply becomes values on Lua's stack.
 
+use super::copy::push_parcel;
 use super::coroutine::push_integer;
-use super::entry::alarm_mark;
+use super::entry::{alarm_mark, raise_top};
 use super::library::Library;
 use super::object;
 use super::outcome::{Reply, Value};
@@ -38,6 +39,14 @@ pub(super) unsafe fn push(
                 Value::Alarm => ffi::lua_pushlightuserdata(l, alarm_mark()),
                 Value::Traceback(slot) => push_traceback(l, library, *slot),
                 Value::Results => count += registry::push_results(l, subject) - 1,
+                Value::Message(parcel) => {
+                    if let Some(parcel) = parcel.take() {
+                        match push_parcel(l, library, parcel) {
+                            Some(values) => count += values - 1,
+                            None => raise_top(l),
+                        }
+                    }
+                }
                 Value::Outcome => {
                     ffi::lua_pushboolean(l, c_int::from(registry::ended_well(l, subject)));
                     count += registry::push_results(l, subject);

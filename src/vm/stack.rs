@@ -1,6 +1,7 @@
 //! The arguments of a running call, read without ever raising.
 
 use super::compat;
+use super::copy::{self, Limits, Message, Scope};
 use super::coroutine::Coroutine;
 use super::library::Library;
 use super::object::{self, Class, Object};
@@ -78,6 +79,23 @@ impl<'a> Stack<'a> {
     pub(crate) fn count(&self) -> i32 {
         // SAFETY: `l` is the running state.
         unsafe { ffi::lua_gettop(self.l) }
+    }
+
+    /// Copies all values from `first` on; a refusal calls them `arg 1` and so on.
+    pub(crate) fn copy(&self, first: i32, scope: Scope, limits: &Limits) -> Result<Message, Fault> {
+        // SAFETY: `l` is the running state.
+        let count = unsafe { ffi::lua_gettop(self.l) } - first + 1;
+        let name = |index: i32| format!("arg {}", index + 1);
+        copy::encode_as(
+            self.state(),
+            self.library,
+            first,
+            count,
+            limits,
+            &name,
+            scope,
+        )
+        .map_err(|refusal| Fault::argument(first + refusal.index, refusal.message))
     }
 
     /// Is there a table?

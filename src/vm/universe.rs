@@ -1,7 +1,7 @@
 //! A universe that the library makes itself: the Lua of a thread, with the standard libraries and coev in it.
 
 use super::copy::{Message, Parcel};
-use super::entry::Host;
+use super::entry::{Host, raise_top};
 use super::hookable::Hookable;
 use super::library::{self, Library, Parts};
 use super::limit::Limit;
@@ -52,7 +52,7 @@ struct Running<'a> {
     /// The library of the universe.
     library: &'a Library,
     /// The values that the thread's Lua begins with.
-    parcel: &'a mut Parcel,
+    parcel: Option<Box<Parcel>>,
 }
 
 impl<H: Host> Universe<H> {
@@ -112,10 +112,9 @@ impl<H: Host> Universe<H> {
     /// Lets the Lua function that begins threads run with these values. `Err`: it has raised, which only happens for
     /// want of memory.
     pub(crate) fn run(&self, message: Message) -> Result<(), String> {
-        let mut parcel = Parcel::trusted(message);
         let mut running = Running {
             library: self.host().library(),
-            parcel: &mut parcel,
+            parcel: Some(Box::new(Parcel::from(message))),
         };
         // SAFETY: the state is live and nothing runs in it; `running` outlives the call. A C function without upvalues
         // takes no memory since 5.2; before, what raises here for want of memory is caught by `lua_cpcall`.
@@ -193,8 +192,12 @@ unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
         let running = ffi::lua_touserdata(l, 1).cast::<Running>();
         let library = (*running).library;
         compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.begin as _);
-        let count = copy::push_parcel(l, library, (*running).parcel);
-        ffi::lua_call(l, count, 0);
+        let parcel = (*running).parcel.take();
+        let count = parcel.map_or(Some(0), |parcel| copy::push_parcel(l, library, parcel));
+        match count {
+            Some(count) => ffi::lua_call(l, count, 0),
+            None => raise_top(l),
+        }
     }
     0
 }

@@ -285,7 +285,7 @@ pub(super) fn read_end(
     let message = copy(runtime, stack, first, count_from(stack, first), called);
     Ok(message.map(|message| End {
         kind,
-        values: Answer::Values(message),
+        values: Answer::Values(Arc::new(message)),
         complaint,
     }))
 }

@@ -8,7 +8,7 @@ local thread, coev, natives = ...
 local error, getmetatable, ipairs, next, select, setmetatable, tostring, type =
   error, getmetatable, ipairs, next, select, setmetatable, tostring, type
 local stock_pcall, floor, huge, package = pcall, math.floor, math.huge, package
-local load_text = loadstring or load
+local load_text, unpack = loadstring or load, table.unpack or unpack
 local spawn, current, is_cancelled = coev.spawn, coev.current, natives.is_cancelled
 local Cancelled, task_methods = natives.Cancelled, natives.task_methods
 local ask, await, status_of = natives.thread_ask, natives.thread_await, natives.thread_status
@@ -265,6 +265,7 @@ end
 
 -- Lets `done` have what a join of the task returns, whatever happens to the thread.
 local function record(task, done)
+  natives.adopt(task)
   scribes[spawn(function()
     done(task_methods.join(task))
   end)] = true
@@ -328,7 +329,7 @@ function natives.begin(code, ...)
   local ok, err = stock_pcall(coev.run)
   natives.thread_unlimited()
   if not outcome or (not ok and outcome[1]) then outcome = { n = 2, false, err } end
-  write_end(natives.thread_conclude, label, natives.unpack(outcome, 1, outcome.n))
+  write_end(natives.thread_conclude, label, unpack(outcome, 1, outcome.n))
 end
 
 -- Channels ----------------------------------------------------------------------
@@ -360,7 +361,7 @@ end
 -- Who watches, by callback: a task that waits for changes.
 local watching = {}
 
-local class = getmetatable(make_channel())
+local class = natives.metatables["coev.thread.channel"]
 class.__len = length
 class.kind = "channel"
 

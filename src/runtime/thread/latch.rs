@@ -1,13 +1,14 @@
 //! How a thread or a job has ended: written once, read by all who join it.
 
-use super::{Wait, landed};
+use super::Wait;
 use super::line::{Line, Waiter, lock};
 use crate::runtime::Runtime;
 use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
-use crate::vm::copy::Message;
+use crate::vm::copy::{Message, Parcel};
 use crate::vm::{Reply, Value};
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
@@ -52,9 +53,9 @@ pub(crate) enum EndKind {
 #[derive(Clone)]
 pub(crate) enum Answer {
     /// Copied values.
-    Values(Message),
+    Values(Arc<Message>),
     /// False and this reason: there was nobody to say more.
-    Reason(&'static str),
+    Reason(Cow<'static, str>),
 }
 
 /// The right to write an end. Given up without, it writes that whoever had it has gone.
@@ -123,7 +124,7 @@ impl Drop for Settler {
     fn drop(&mut self) {
         self.0.settle(End {
             kind: EndKind::Failed,
-            values: Answer::Reason("the thread has ended"),
+            values: Answer::Reason("the thread has ended".into()),
             complaint: None,
         });
     }
@@ -143,11 +144,11 @@ impl Await {
         let mut state = lock(&self.latch.0);
         if let Some(end) = &state.end {
             let reply = match &end.values {
-                Answer::Values(message) => Reply::one(landed(message.clone())),
+                Answer::Values(message) => Reply::one(Value::from(Parcel::from(Arc::clone(message)))),
                 Answer::Reason(reason) if end.kind == EndKind::Cancelled => {
-                    Reply::two(Value::Nil, *reason)
+                    Reply::two(Value::Nil, reason.clone())
                 }
-                Answer::Reason(reason) => Reply::two(false, *reason),
+                Answer::Reason(reason) => Reply::two(false, reason.clone()),
             };
             state.told = true;
             self.wait.end(runtime);

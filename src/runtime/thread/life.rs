@@ -10,6 +10,7 @@ use crate::runtime::Runtime;
 use crate::sys::interrupt::{self, Target};
 use crate::vm::copy::Message;
 use crate::vm::{Settings, State, Universe};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -155,11 +156,11 @@ impl Thread {
     fn live(self: &Arc<Thread>, seed: Seed) -> End {
         let universe = match (seed.boot)(&seed.settings) {
             Ok(universe) => universe,
-            Err(_) => return End::failed("not enough memory"),
+            Err(problem) => return End::failed(problem),
         };
         let runtime = universe.host();
-        if let Err(error) = runtime.enter(self) {
-            return End::failed(crate::sys::failure::word(&error));
+        if runtime.enter(self).is_err() {
+            return End::failed("too many open files");
         }
         let hookable = universe.hookable();
         runtime.hook_into(Arc::clone(&hookable));
@@ -176,7 +177,7 @@ impl Thread {
         match (end, ran) {
             (Some(end), _) => end,
             (None, Ok(())) => End::failed("the thread has ended without a result"),
-            (None, Err(_)) => End::failed("not enough memory"),
+            (None, Err(problem)) => End::failed(problem),
         }
     }
 
@@ -306,11 +307,12 @@ impl Control {
 
 impl End {
     /// A failure of which there is no more to say than this.
-    fn failed(reason: &'static str) -> End {
+    fn failed(reason: impl Into<Cow<'static, str>>) -> End {
+        let reason = reason.into();
         End {
             kind: EndKind::Failed,
-            values: Answer::Reason(reason),
             complaint: Some(format!("coev: a thread failed: {reason}\n")),
+            values: Answer::Reason(reason),
         }
     }
 
@@ -318,7 +320,7 @@ impl End {
     fn cancelled() -> End {
         End {
             kind: EndKind::Cancelled,
-            values: Answer::Reason("cancelled"),
+            values: Answer::Reason("cancelled".into()),
             complaint: None,
         }
     }

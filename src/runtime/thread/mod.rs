@@ -7,7 +7,7 @@ mod line;
 
 pub(crate) use channel::{Attempt, Channel, Receive, Send, Watch};
 pub(crate) use latch::{Answer, Await, End, EndKind, Latch, Settler};
-pub(crate) use life::{Boot, Seed, Stage, Thread};
+pub(crate) use life::{Seed, Stage, Thread};
 
 use super::Runtime;
 use super::operation::Poll;
@@ -39,7 +39,7 @@ pub(crate) enum Crossing {
 
 /// The values of a message, as a reply.
 pub(crate) fn landed(message: Message) -> Value {
-    Value::from(Parcel::trusted(message))
+    Value::from(Parcel::from(message))
 }
 
 /// What a runtime knows of threads.

@@ -1,0 +1,733 @@
+//! Values into a message: a walk over what is on the Lua stack, without recursion and without a call that may raise.
+
+use super::format::{self, HEAD};
+use super::function::Dump;
+use super::shared::{Cross, GLOBALS, Shared};
+use super::{Limits, Message, Refusal, Scope};
+use crate::vm::compat::{self, Number};
+use crate::vm::library::Library;
+use crate::vm::object;
+use mlua::ffi::{self, lua_State};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::os::raw::{c_int, c_void};
+use std::sync::Arc;
+
+/// A walk.
+pub(super) struct Encoder<'a> {
+    /// The running state.
+    pub(super) l: *mut lua_State,
+    /// The library, which knows its classes.
+    library: &'a Library,
+    /// What the message may be at most.
+    limits: &'a Limits,
+    /// What may be in it.
+    scope: Scope,
+    /// The message.
+    bytes: Vec<u8>,
+    /// What crosses by reference.
+    shared: Vec<Arc<dyn Shared>>,
+    /// What has begun, by its number.
+    seen: Seen,
+    /// The upvalues that have begun, by their number: what tells each from others.
+    upvalues: Seen,
+    /// What is being written, the outermost first. Each lies on the Lua stack, above what is around it.
+    pub(super) frames: SmallVec<[Frame; 8]>,
+    /// How many of them are functions.
+    functions: usize,
+    /// Up to this index the Lua stack has room.
+    room: c_int,
+}
+
+/// A table or function that is being written.
+#[derive(Clone, Copy)]
+pub(super) struct Frame {
+    /// Where it lies on the Lua stack.
+    pub(super) at: c_int,
+    /// What it is, and how far it is.
+    pub(super) part: Part,
+}
+
+/// How far a table or function is.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// A table. Its current key lies above it, or nil at the start.
+    Table {
+        /// Where its counts are in the message.
+        counts: usize,
+        /// Do these have four bytes each?
+        is_wide: bool,
+        /// Have all keys so far been 1, 2, 3 …?
+        in_sequence: bool,
+        /// Is the key written, and its value, which lies above the key, is not?
+        owes_value: bool,
+        /// Values under such keys.
+        values: u32,
+        /// Pairs after these.
+        pairs: u32,
+    },
+    /// A function: so many of its upvalues have begun.
+    Function(c_int),
+}
+
+/// What is wrong with a value.
+pub(super) enum Problem {
+    /// Its kind cannot be sent.
+    Kind(&'static str),
+    /// The whole is wrong.
+    Whole(String),
+}
+
+/// Numbers for addresses, in the order in which they come.
+#[derive(Default)]
+struct Seen {
+    /// The first ones.
+    first: SmallVec<[*const c_void; FEW]>,
+    /// All of them, once they are more than a few.
+    all: FxHashMap<usize, u32>,
+}
+
+/// So many addresses are found faster one by one than by a hash.
+const FEW: usize = 8;
+/// Slots that every call of a C function has free.
+const FREE_SLOTS: c_int = 16;
+/// Slots that a level of nesting takes, and those for looking at a value.
+const LEVEL_SLOTS: c_int = 8;
+/// Slots that are asked for at once.
+const MORE_SLOTS: c_int = 128;
+/// The first memory of a message that has tables.
+const TABLE_BYTES: usize = 256;
+
+impl Seen {
+    /// The number of the address; `None` when it is new, and gets the next one.
+    #[inline]
+    fn find_or_add(&mut self, pointer: *const c_void) -> Option<u32> {
+        if self.all.is_empty() {
+            if let Some(place) = self.first.iter().position(|seen| *seen == pointer) {
+                return u32::try_from(place).ok();
+            }
+            if self.first.len() < FEW {
+                self.first.push(pointer);
+                return None;
+            }
+            for (seen, number) in self.first.iter().zip(0..) {
+                self.all.insert(seen.addr(), number);
+            }
+        }
+        let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        match self.all.entry(pointer.addr()) {
+            std::collections::hash_map::Entry::Occupied(entry) => Some(*entry.get()),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(next);
+                None
+            }
+        }
+    }
+}
+
+/// Makes room on the Lua stack, as many slots as index 1 says. Runs protected: on 5.1 it may raise.
+///
+/// # Safety
+/// Called only as the comment inside says.
+pub(in crate::vm) unsafe extern "C-unwind" fn grow(l: *mut lua_State) -> c_int {
+    // SAFETY: only `Encoder::make_room` calls it, with a number.
+    unsafe {
+        let count = ffi::lua_tointegerx(l, 1, std::ptr::null_mut());
+        ffi::luaL_checkstack(l, count as c_int, std::ptr::null());
+    }
+    0
+}
+
+impl<'a> Encoder<'a> {
+    /// A walk that has not begun.
+    pub(super) fn new(
+        l: *mut lua_State,
+        library: &'a Library,
+        limits: &'a Limits,
+        scope: Scope,
+    ) -> Encoder<'a> {
+        Encoder {
+            l,
+            library,
+            limits,
+            scope,
+            bytes: Vec::new(),
+            shared: Vec::new(),
+            seen: Seen::default(),
+            upvalues: Seen::default(),
+            frames: SmallVec::new(),
+            functions: 0,
+            room: 0,
+        }
+    }
+
+    /// Copies the `count` values from the absolute index `first` on. `[-0, +0, -]`
+    pub(super) fn encode(
+        mut self,
+        first: c_int,
+        count: c_int,
+        name: &dyn Fn(i32) -> String,
+    ) -> Result<Message, Refusal> {
+        // SAFETY: the state runs; its frame has the slots that `encode` asks for.
+        let top = unsafe { ffi::lua_gettop(self.l) };
+        self.room = top + FREE_SLOTS;
+        self.reserve(first, count);
+        self.bytes.extend_from_slice(&format::MAGIC);
+        self.bytes.extend_from_slice(&[format::VERSION, 0]);
+        format::put_groups(&mut self.bytes, u64::try_from(count).unwrap_or(0));
+        for index in 0..count {
+            let result = self.put_value(first + index);
+            if let Err(problem) = result {
+                let message = self.explain(name(index), problem);
+                // SAFETY: what lies above the old top is the walk's.
+                unsafe { ffi::lua_settop(self.l, top) };
+                return Err(Refusal { index, message });
+            }
+        }
+        Ok(Message {
+            bytes: self.bytes,
+            shared: self.shared,
+        })
+    }
+
+    /// Takes the memory that plain values need, and a first piece for tables.
+    fn reserve(&mut self, first: c_int, count: c_int) {
+        let mut bytes = HEAD + 5;
+        for index in first..first + count {
+            // SAFETY: so many values lie there; a string's length converts nothing.
+            bytes += unsafe {
+                match ffi::lua_type(self.l, index) {
+                    ffi::LUA_TSTRING => ffi::lua_rawlen(self.l, index) + 10,
+                    ffi::LUA_TTABLE | ffi::LUA_TFUNCTION => TABLE_BYTES,
+                    _ => 11,
+                }
+            };
+        }
+        // Without memory the first string says so.
+        let _ = self.bytes.try_reserve_exact(bytes);
+    }
+
+    /// Writes the value at `index` and all that is in it.
+    fn put_value(&mut self, index: c_int) -> Result<(), Problem> {
+        if self.put_plain(index)? {
+            return Ok(());
+        }
+        // SAFETY: there is room for it, as `room` says.
+        unsafe { ffi::lua_pushvalue(self.l, index) };
+        self.begin()?;
+        while let Some(frame) = self.frames.last().copied() {
+            match frame.part {
+                Part::Table { .. } => self.go_on_with_table(frame)?,
+                Part::Function(begun) => self.go_on_with_function(frame, begun)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the value at `index` if nothing is in it; answers whether that was so.
+    #[inline]
+    fn put_plain(&mut self, index: c_int) -> Result<bool, Problem> {
+        // SAFETY: the state runs; each value is asked only for what its type has, so that nothing is converted. A
+        // string is copied while it lies on the stack.
+        unsafe {
+            match ffi::lua_type(self.l, index) {
+                ffi::LUA_TSTRING => {
+                    let mut len = 0;
+                    let pointer = ffi::lua_tolstring(self.l, index, &raw mut len);
+                    let string = std::slice::from_raw_parts(pointer.cast::<u8>(), len);
+                    self.put_string(string)?;
+                }
+                ffi::LUA_TNUMBER => match compat::number(self.l, index) {
+                    Number::Integer(integer) => format::put_integer(&mut self.bytes, integer),
+                    Number::Float(float) => format::put_float(&mut self.bytes, float),
+                },
+                ffi::LUA_TBOOLEAN => {
+                    let is_true = ffi::lua_toboolean(self.l, index) != 0;
+                    self.bytes
+                        .push(if is_true { format::TRUE } else { format::FALSE });
+                }
+                ffi::LUA_TNIL => self.bytes.push(format::NIL),
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes a string.
+    #[inline]
+    fn put_string(&mut self, string: &[u8]) -> Result<(), Problem> {
+        if self.bytes.len() + string.len() > self.limits.bytes {
+            return Err(self.too_large());
+        }
+        if self.bytes.try_reserve(string.len() + 10).is_err() {
+            return Err(Problem::Whole("not enough memory".into()));
+        }
+        format::put_string_head(&mut self.bytes, string.len());
+        self.bytes.extend_from_slice(string);
+        Ok(())
+    }
+
+    /// Begins the table, function or object on top, which is no plain value; what can be written at once is, and
+    /// dropped from the stack. `[-1, +0, -]` or `[-0, +0, -]`
+    fn begin(&mut self) -> Result<(), Problem> {
+        if self.bytes.len() > self.limits.bytes {
+            return Err(self.too_large());
+        }
+        // SAFETY: the state runs, a value is on top, and a level's slots are free: `push_frame` and `encode` see to it.
+        unsafe {
+            match ffi::lua_type(self.l, -1) {
+                ffi::LUA_TTABLE => self.begin_table(),
+                ffi::LUA_TFUNCTION => self.begin_function(),
+                ffi::LUA_TUSERDATA => self.put_object(),
+                ffi::LUA_TTHREAD => Err(Problem::Kind("a coroutine")),
+                ffi::LUA_TLIGHTUSERDATA => Err(Problem::Kind("light userdata")),
+                _ => self.put_cdata(),
+            }
+        }
+    }
+
+    /// Begins the table on top.
+    ///
+    /// # Safety
+    /// As the comment in `begin` says.
+    unsafe fn begin_table(&mut self) -> Result<(), Problem> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let has_metatable = ffi::lua_getmetatable(self.l, -1) != 0;
+            if has_metatable {
+                ffi::lua_settop(self.l, -2);
+            }
+            if (has_metatable || self.functions > 0) && self.put_known() {
+                return Ok(());
+            }
+            if has_metatable {
+                return Err(Problem::Kind("a table with a metatable"));
+            }
+            if self.put_seen()? {
+                return Ok(());
+            }
+            let is_wide = ffi::lua_rawlen(self.l, -1) > usize::from(u8::MAX);
+            let (tag, room) = if is_wide {
+                (format::WIDE_TABLE, 8)
+            } else {
+                (format::TABLE, 2)
+            };
+            self.bytes.push(tag);
+            let counts = self.bytes.len();
+            self.bytes.extend_from_slice(&[0; 8][..room]);
+            let part = Part::Table {
+                counts,
+                is_wide,
+                in_sequence: true,
+                owes_value: false,
+                values: 0,
+                pairs: 0,
+            };
+            self.push_frame(part)?;
+            ffi::lua_pushnil(self.l);
+        }
+        Ok(())
+    }
+
+    /// Writes the number of what is on top when it has begun before; answers whether that was so.
+    ///
+    /// # Safety
+    /// As the comment in `begin` says.
+    #[inline]
+    unsafe fn put_seen(&mut self) -> Result<bool, Problem> {
+        // SAFETY: the caller's promise.
+        let pointer = unsafe { ffi::lua_topointer(self.l, -1) };
+        let Some(number) = self.seen.find_or_add(pointer) else {
+            return Ok(false);
+        };
+        self.bytes[format::CONTENTS] |= format::HAS_REFERENCES;
+        self.bytes.push(format::REFERENCE);
+        format::put_groups(&mut self.bytes, u64::from(number));
+        // SAFETY: the caller's promise.
+        unsafe { ffi::lua_settop(self.l, -2) };
+        Ok(true)
+    }
+
+    /// Goes one level deeper, with what is on top.
+    ///
+    /// # Safety
+    /// As the comment in `begin` says.
+    unsafe fn push_frame(&mut self, part: Part) -> Result<(), Problem> {
+        if self.frames.len() >= self.limits.depth {
+            let problem = format!("tables nest deeper than {} levels", self.limits.depth);
+            return Err(Problem::Whole(problem));
+        }
+        // SAFETY: the caller's promise.
+        let at = unsafe { ffi::lua_gettop(self.l) };
+        if at + LEVEL_SLOTS > self.room {
+            self.make_room(at)?;
+        }
+        self.frames.push(Frame { at, part });
+        Ok(())
+    }
+
+    /// Makes room on the Lua stack for more levels.
+    #[cold]
+    fn make_room(&mut self, top: c_int) -> Result<(), Problem> {
+        // SAFETY: two slots are left of those that were asked for before. The stack grows in a protected call; what it
+        // has grown by there it has here, so that this asking takes no memory.
+        let has_grown = unsafe {
+            compat::raw_get(
+                self.l,
+                ffi::LUA_REGISTRYINDEX,
+                self.library.protected.grow as _,
+            );
+            ffi::lua_pushinteger(self.l, (2 * MORE_SLOTS) as _);
+            let status = ffi::lua_pcall(self.l, 1, 0, 0);
+            ffi::lua_settop(self.l, top);
+            status == ffi::LUA_OK && ffi::lua_checkstack(self.l, MORE_SLOTS) != 0
+        };
+        if !has_grown {
+            return Err(Problem::Whole("not enough memory".into()));
+        }
+        self.room = top + MORE_SLOTS;
+        Ok(())
+    }
+
+    /// Writes a table's next key and value, up to one that is no plain value; ends it after the last.
+    fn go_on_with_table(&mut self, frame: Frame) -> Result<(), Problem> {
+        let Part::Table {
+            counts,
+            mut is_wide,
+            mut in_sequence,
+            mut owes_value,
+            mut values,
+            mut pairs,
+        } = frame.part
+        else {
+            return Ok(());
+        };
+        let (l, at) = (self.l, frame.at);
+        loop {
+            // SAFETY: the table is at `at`, above it its current key, and the value when it is owed; a level has two
+            // slots more. The table is as it was when the walk began, so that `lua_next` finds the key: no Lua code
+            // runs meanwhile.
+            unsafe {
+                if !owes_value {
+                    if ffi::lua_next(l, at) == 0 {
+                        self.put_counts(counts, is_wide, values, pairs);
+                        return self.end_frame(frame);
+                    }
+                    in_sequence = in_sequence && self.is_next(at + 1, values);
+                    if in_sequence {
+                        values += 1;
+                    } else {
+                        pairs += 1;
+                    }
+                    if !is_wide && values.max(pairs) > u32::from(u8::MAX) {
+                        self.widen(counts);
+                        is_wide = true;
+                    }
+                    if !in_sequence && !self.put_plain(at + 1)? {
+                        ffi::lua_pushvalue(l, at + 1);
+                        self.save(counts, is_wide, in_sequence, true, values, pairs);
+                        return self.begin();
+                    }
+                }
+                owes_value = false;
+                if self.put_plain(at + 2)? {
+                    ffi::lua_settop(l, at + 1);
+                } else {
+                    self.save(counts, is_wide, in_sequence, false, values, pairs);
+                    return self.begin();
+                }
+            }
+        }
+    }
+
+    /// Notes how far the innermost table is.
+    #[inline]
+    fn save(
+        &mut self,
+        counts: usize,
+        is_wide: bool,
+        in_sequence: bool,
+        owes_value: bool,
+        values: u32,
+        pairs: u32,
+    ) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.part = Part::Table {
+                counts,
+                is_wide,
+                in_sequence,
+                owes_value,
+                values,
+                pairs,
+            };
+        }
+    }
+
+    /// Is the key at `index` the integer after `count`?
+    #[inline]
+    fn is_next(&self, index: c_int, count: u32) -> bool {
+        // SAFETY: a key lies there.
+        unsafe {
+            ffi::lua_type(self.l, index) == ffi::LUA_TNUMBER
+                && compat::number(self.l, index) == Number::Integer(i64::from(count) + 1)
+        }
+    }
+
+    /// Gives the table whose counts are there room for large ones.
+    #[cold]
+    fn widen(&mut self, counts: usize) {
+        self.bytes[counts - 1] = format::WIDE_TABLE;
+        self.bytes.splice(counts..counts, [0; 6]);
+    }
+
+    /// Writes how much there was in a table.
+    #[inline]
+    fn put_counts(&mut self, counts: usize, is_wide: bool, values: u32, pairs: u32) {
+        if is_wide {
+            self.bytes[counts..counts + 4].copy_from_slice(&values.to_le_bytes());
+            self.bytes[counts + 4..counts + 8].copy_from_slice(&pairs.to_le_bytes());
+        } else {
+            #[expect(clippy::cast_possible_truncation, reason = "it is not wide")]
+            self.bytes[counts..counts + 2].copy_from_slice(&[values as u8, pairs as u8]);
+        }
+    }
+
+    /// Leaves a level: what has been written goes from the stack, and what is above it. `[-?, +0, -]`
+    fn end_frame(&mut self, frame: Frame) -> Result<(), Problem> {
+        self.frames.pop();
+        // SAFETY: it lies at `at`, and nothing below it is touched.
+        unsafe { ffi::lua_settop(self.l, frame.at - 1) };
+        Ok(())
+    }
+
+    /// Begins the function on top, or writes its name.
+    ///
+    /// # Safety
+    /// As the comment in `begin` says.
+    unsafe fn begin_function(&mut self) -> Result<(), Problem> {
+        if self.scope == Scope::Data {
+            return Err(Problem::Kind("a function"));
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.put_known() {
+                return Ok(());
+            }
+            if ffi::lua_iscfunction(self.l, -1) != 0 {
+                return Err(Problem::Kind("a C function"));
+            }
+            if self.put_seen()? {
+                return Ok(());
+            }
+            self.bytes[format::CONTENTS] |= format::HAS_FUNCTIONS;
+            self.put_bytecode()?;
+            self.push_frame(Part::Function(0))?;
+            self.functions += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes the bytecode of the Lua function on top.
+    ///
+    /// # Safety
+    /// As the comment in `begin` says.
+    unsafe fn put_bytecode(&mut self) -> Result<(), Problem> {
+        self.bytes.push(format::FUNCTION);
+        let len_at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        let mut job = Dump {
+            bytes: &raw mut self.bytes,
+            is_done: false,
+        };
+        // SAFETY: three slots. The protected function gets the address of `job`, which outlives the call, as does the
+        // vector, at which nobody else looks meanwhile.
+        unsafe {
+            let top = ffi::lua_gettop(self.l);
+            compat::raw_get(
+                self.l,
+                ffi::LUA_REGISTRYINDEX,
+                self.library.protected.dump as _,
+            );
+            ffi::lua_pushlightuserdata(self.l, (&raw mut job).cast());
+            ffi::lua_pushvalue(self.l, top);
+            ffi::lua_pcall(self.l, 2, 0, 0);
+            ffi::lua_settop(self.l, top);
+        }
+        if !job.is_done {
+            return Err(Problem::Kind("a function that cannot be dumped"));
+        }
+        let len = u32::try_from(self.bytes.len() - len_at - 4).map_err(|_| self.too_large())?;
+        self.bytes[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
+        Ok(())
+    }
+
+    /// Writes a function's next upvalue; ends it after the last.
+    fn go_on_with_function(&mut self, frame: Frame, begun: c_int) -> Result<(), Problem> {
+        let upvalue = begun + 1;
+        // SAFETY: the function is at `at`, with nothing above it: what was there has been written. A level has the
+        // slots. An upvalue's name stays as long as its function.
+        unsafe {
+            let name = ffi::lua_getupvalue(self.l, frame.at, upvalue);
+            if name.is_null() {
+                self.bytes.push(format::END);
+                self.functions -= 1;
+                return self.end_frame(frame);
+            }
+            if let Some(frame) = self.frames.last_mut() {
+                frame.part = Part::Function(upvalue);
+            }
+            let id = compat::upvalue_id(self.l, frame.at, upvalue);
+            if !id.is_null()
+                && let Some(number) = self.upvalues.find_or_add(id)
+            {
+                self.bytes[format::CONTENTS] |= format::HAS_REFERENCES;
+                self.bytes.push(format::JOINED);
+                format::put_groups(&mut self.bytes, u64::from(number));
+                ffi::lua_settop(self.l, frame.at);
+                return Ok(());
+            }
+            if std::ffi::CStr::from_ptr(name) == c"_ENV" {
+                self.put_name(GLOBALS);
+                ffi::lua_settop(self.l, frame.at);
+                return Ok(());
+            }
+            if self.put_plain(frame.at + 1)? {
+                ffi::lua_settop(self.l, frame.at);
+                return Ok(());
+            }
+            self.begin()
+        }
+    }
+
+    /// Writes the name of what belongs to a standard library or to coev, when the value on top does.
+    /// `[-1, +0, -]` when it does.
+    ///
+    /// # Safety
+    /// As the comment in `begin` says.
+    unsafe fn put_known(&mut self) -> bool {
+        if self.scope == Scope::Data {
+            return false;
+        }
+        // SAFETY: four slots; the table of names is made in a protected call when it is first needed, and again for a C
+        // function that is not in it. A raw look takes no memory, and a string is read where it lies.
+        unsafe {
+            let top = ffi::lua_gettop(self.l);
+            compat::raw_get(self.l, ffi::LUA_REGISTRYINDEX, self.library.known as _);
+            compat::raw_get(self.l, top + 1, 1);
+            if ffi::lua_toboolean(self.l, -1) == 0 {
+                self.learn_names();
+            }
+            ffi::lua_settop(self.l, top + 1);
+            ffi::lua_pushvalue(self.l, top);
+            ffi::lua_rawget(self.l, top + 1);
+            if ffi::lua_type(self.l, -1) != ffi::LUA_TSTRING
+                && ffi::lua_iscfunction(self.l, top) != 0
+            {
+                self.learn_names();
+                ffi::lua_settop(self.l, top + 1);
+                ffi::lua_pushvalue(self.l, top);
+                ffi::lua_rawget(self.l, top + 1);
+            }
+            if ffi::lua_type(self.l, -1) != ffi::LUA_TSTRING {
+                ffi::lua_settop(self.l, top);
+                return false;
+            }
+            let mut len = 0;
+            let pointer = ffi::lua_tolstring(self.l, -1, &raw mut len);
+            self.put_name(std::slice::from_raw_parts(pointer.cast::<u8>(), len));
+            ffi::lua_settop(self.l, top - 1);
+        }
+        true
+    }
+
+    /// Lets Lua fill the table of names.
+    ///
+    /// # Safety
+    /// Two slots are free.
+    #[cold]
+    unsafe fn learn_names(&self) {
+        // SAFETY: the caller's promise; the call is protected. What it leaves, the caller drops.
+        unsafe {
+            compat::raw_get(
+                self.l,
+                ffi::LUA_REGISTRYINDEX,
+                self.library.helpers.cross as _,
+            );
+            ffi::lua_pushinteger(self.l, Cross::Learn as _);
+            ffi::lua_pcall(self.l, 1, 0, 0);
+        }
+    }
+
+    /// Writes the name of something that every universe has.
+    fn put_name(&mut self, name: &[u8]) {
+        self.bytes[format::CONTENTS] |= format::HAS_FUNCTIONS;
+        self.bytes.push(format::KNOWN);
+        format::put_string_head(&mut self.bytes, name.len());
+        self.bytes.extend_from_slice(name);
+    }
+
+    /// Writes the object on top, which crosses by reference. `[-1, +0, -]`
+    ///
+    /// # Safety
+    /// As the comment in `begin` says.
+    unsafe fn put_object(&mut self) -> Result<(), Problem> {
+        // SAFETY: the caller's promise; a class's metatable shows that `object::push` made the userdata.
+        unsafe {
+            let metatable = object::metatable_of(self.l, -1);
+            let object = if self.library.is_class(metatable) {
+                object::borrow(self.l, -1)
+            } else {
+                None
+            };
+            let Some(shared) = object.and_then(|object| object.share()) else {
+                return Err(Problem::Kind("userdata"));
+            };
+            if self.scope != Scope::Process {
+                return Err(Problem::Kind("an object that threads share"));
+            }
+            if self.put_seen()? {
+                return Ok(());
+            }
+            self.bytes.push(format::SHARED);
+            format::put_groups(&mut self.bytes, self.shared.len() as u64);
+            self.shared.push(shared);
+            ffi::lua_settop(self.l, -2);
+        }
+        Ok(())
+    }
+
+    /// Writes the 64-bit integer on top, which only LuaJIT has beside its numbers. `[-1, +0, -]`
+    ///
+    /// # Safety
+    /// As the comment in `begin` says.
+    unsafe fn put_cdata(&mut self) -> Result<(), Problem> {
+        // SAFETY: three slots; the call is protected. It answers a tag and eight bytes, or nothing.
+        unsafe {
+            let top = ffi::lua_gettop(self.l);
+            compat::raw_get(
+                self.l,
+                ffi::LUA_REGISTRYINDEX,
+                self.library.helpers.cross as _,
+            );
+            ffi::lua_pushinteger(self.l, Cross::Bytes as _);
+            ffi::lua_pushvalue(self.l, top);
+            let status = ffi::lua_pcall(self.l, 2, 1, 0);
+            let mut len = 0;
+            let is_string = ffi::lua_type(self.l, -1) == ffi::LUA_TSTRING;
+            if status != ffi::LUA_OK || !is_string || ffi::lua_rawlen(self.l, -1) != 9 {
+                return Err(Problem::Kind("cdata"));
+            }
+            let pointer = ffi::lua_tolstring(self.l, -1, &raw mut len);
+            self.bytes
+                .extend_from_slice(std::slice::from_raw_parts(pointer.cast::<u8>(), len));
+            ffi::lua_settop(self.l, top - 1);
+        }
+        Ok(())
+    }
+
+    /// The message is too long.
+    #[cold]
+    fn too_large(&self) -> Problem {
+        Problem::Whole(format!("more than {} bytes", self.limits.bytes))
+    }
+}
