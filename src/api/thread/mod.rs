@@ -7,10 +7,8 @@ mod job;
 use super::{fd_set, socket};
 use crate::error::Fault;
 use crate::runtime::Runtime;
-use crate::vm::{
-    Class, ClassDef, Function, Host, Module, Outcome, Reply, Source, Stack, Value,
-};
-use crate::vm::copy::{Limits, Message, encode};
+use crate::vm::copy::{Departing, Message, encode};
+use crate::vm::{Class, ClassDef, Function, Host, Module, Outcome, Reply, Source, Stack, Value};
 
 /// The first class of these: behind those of sets of descriptors.
 #[expect(clippy::cast_possible_truncation, reason = "there are few classes")]
@@ -26,8 +24,12 @@ const LATCH: Class = Class(FIRST + 2);
 const SETTLER: Class = Class(FIRST + 3);
 
 /// The classes, each at its number.
-pub(super) const CLASSES: &[ClassDef] =
-    &[handle::CLASS, channel::CLASS, job::LATCH_CLASS, job::SETTLER_CLASS];
+pub(super) const CLASSES: &[ClassDef] = &[
+    handle::CLASS,
+    channel::CLASS,
+    job::LATCH_CLASS,
+    job::SETTLER_CLASS,
+];
 
 /// The functions that only the embedded Lua sees.
 pub(super) const NATIVES: &[Function] = &[
@@ -69,11 +71,9 @@ fn copy(
     first: i32,
     count: i32,
     name: impl Fn(i32) -> String,
-) -> Result<Message, String> {
-    let limits = Limits::default();
-    let library = runtime.library();
-    encode(stack.state(), library, first, count, &limits, &name)
-        .map_err(|refusal| refusal.message)
+) -> Result<(Message, Departing), String> {
+    let (library, limits) = (runtime.library(), runtime.limits.get());
+    encode(stack.state(), library, first, count, &limits, &name).map_err(|refusal| refusal.message)
 }
 
 /// How many values there are from `first` on.

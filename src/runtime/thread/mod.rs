@@ -11,12 +11,15 @@ pub(crate) use life::{Seed, Stage, Thread};
 
 use super::Runtime;
 use super::operation::Poll;
+use super::stream::Stream;
 use crate::sched::TaskId;
-use crate::vm::copy::{Message, Parcel};
+use crate::vm::copy::{Departing, Message, Parcel};
 use crate::vm::{Reply, Value};
 use life::Children;
 use line::Place;
+use std::any::Any;
 use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -40,6 +43,18 @@ pub(crate) enum Crossing {
 /// The values of a message, as a reply.
 pub(crate) fn landed(message: Message) -> Value {
     Value::from(Parcel::from(message))
+}
+
+impl Runtime {
+    /// What has crossed is no longer this universe's.
+    pub(crate) fn give_up(&self, departing: Departing) {
+        for object in departing {
+            let object: Rc<dyn Any> = object;
+            if let Ok(stream) = object.downcast::<Stream>() {
+                stream.depart(self);
+            }
+        }
+    }
 }
 
 /// What a runtime knows of threads.

@@ -3,7 +3,7 @@
 use super::format::{self, HEAD};
 use super::function::Dump;
 use super::shared::{Cross, GLOBALS, Shared};
-use super::{Limits, Message, Refusal, Scope};
+use super::{Departing, Limits, Message, Refusal, Scope};
 use crate::vm::compat::{self, Number};
 use crate::vm::library::Library;
 use crate::vm::object;
@@ -11,6 +11,7 @@ use mlua::ffi::{self, lua_State};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::os::raw::{c_int, c_void};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A walk.
@@ -27,6 +28,8 @@ pub(super) struct Encoder<'a> {
     bytes: Vec<u8>,
     /// What crosses by reference.
     shared: Vec<Arc<dyn Shared>>,
+    /// What moves with it.
+    departing: Departing,
     /// What has begun, by its number.
     seen: Seen,
     /// The upvalues that have begun, by their number: what tells each from others.
@@ -153,6 +156,7 @@ impl<'a> Encoder<'a> {
             scope,
             bytes: Vec::new(),
             shared: Vec::new(),
+            departing: Vec::new(),
             seen: Seen::default(),
             upvalues: Seen::default(),
             frames: SmallVec::new(),
@@ -167,7 +171,7 @@ impl<'a> Encoder<'a> {
         first: c_int,
         count: c_int,
         name: &dyn Fn(i32) -> String,
-    ) -> Result<Message, Refusal> {
+    ) -> Result<(Message, Departing), Refusal> {
         // SAFETY: the state runs; its frame has the slots that `encode` asks for.
         let top = unsafe { ffi::lua_gettop(self.l) };
         self.room = top + FREE_SLOTS;
@@ -184,10 +188,11 @@ impl<'a> Encoder<'a> {
                 return Err(Refusal { index, message });
             }
         }
-        Ok(Message {
+        let message = Message {
             bytes: self.bytes,
             shared: self.shared,
-        })
+        };
+        Ok((message, self.departing))
     }
 
     /// Takes the memory that plain values need, and a first piece for tables.
@@ -679,7 +684,8 @@ impl<'a> Encoder<'a> {
             } else {
                 None
             };
-            let Some(shared) = object.and_then(|object| object.share()) else {
+            let shared = object.and_then(|object| Some((object, object.share()?)));
+            let Some((object, shared)) = shared else {
                 return Err(Problem::Kind("userdata"));
             };
             if self.scope != Scope::Process {
@@ -691,6 +697,9 @@ impl<'a> Encoder<'a> {
             self.bytes.push(format::SHARED);
             format::put_groups(&mut self.bytes, self.shared.len() as u64);
             self.shared.push(shared);
+            if object.departs() {
+                self.departing.push(Rc::clone(object));
+            }
             ffi::lua_settop(self.l, -2);
         }
         Ok(())
