@@ -320,6 +320,7 @@ function natives.begin(code, ...)
   local label = "thread '" .. name .. "'"
   local outcome
   local function keep(...)
+    if not ... then natives.thread_unlimited() end
     outcome = { n = select("#", ...), ... }
     -- For want of memory a failure may have lost its error.
     if outcome.n == 1 and not ... then outcome = { n = 2, false, "not enough memory" } end
