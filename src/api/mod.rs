@@ -94,10 +94,10 @@ const SUPERVISOR: Module = Module {
     name: c"supervisor",
     loaded_as: c"coev.supervisor",
     functions: &[],
-    source: Source {
+    sources: &[Source {
         name: c"=coev.supervisor",
         text: include_str!("supervisor.lua"),
-    },
+    }],
 };
 
 /// `coev.timer`, which is Lua over the loop's timers.
@@ -105,10 +105,10 @@ const TIMER: Module = Module {
     name: c"timer",
     loaded_as: c"coev.timer",
     functions: &[],
-    source: Source {
+    sources: &[Source {
         name: c"=coev.timer",
         text: include_str!("timer.lua"),
-    },
+    }],
 };
 
 /// `coev.poll`, which is Lua over sets of descriptors.
@@ -116,10 +116,10 @@ const POLL: Module = Module {
     name: c"poll",
     loaded_as: c"coev.poll",
     functions: &[],
-    source: Source {
+    sources: &[Source {
         name: c"=coev.poll",
         text: include_str!("poll.lua"),
-    },
+    }],
 };
 
 /// Starts the runtime of a universe.

@@ -59,7 +59,7 @@ pub(crate) struct Module {
     pub(crate) functions: &'static [Function],
     /// Lua source that is called with the module's table, coev's and that of the natives, and adds what is better
     /// said in Lua.
-    pub(crate) source: Source,
+    pub(crate) sources: &'static [Source],
 }
 
 /// Lua source that is compiled into the library.
@@ -436,10 +436,12 @@ unsafe fn add_module(
     unsafe {
         ffi::lua_createtable(l, 0, 32); // coev m
         add_functions(l, host, guard, module.functions);
-        ffi::lua_pushvalue(l, -1); // coev m m
-        ffi::lua_pushvalue(l, -3); // coev m m coev
-        ffi::lua_pushvalue(l, natives); // coev m m coev natives
-        call_source(l, module.source, 3, 0); // coev m
+        for source in module.sources {
+            ffi::lua_pushvalue(l, -1); // coev m m
+            ffi::lua_pushvalue(l, -3); // coev m m coev
+            ffi::lua_pushvalue(l, natives); // coev m m coev natives
+            call_source(l, *source, 3, 0); // coev m
+        }
         ffi::lua_setfield(l, -2, module.name.as_ptr()); // coev
     }
 }

@@ -113,7 +113,7 @@ impl<H: Host> Universe<H> {
 
     /// Lets the Lua function that begins threads run with these values. `Err`: it has raised, which only happens for
     /// want of memory.
-    pub(crate) fn run(&self, message: Message) -> Result<(), String> {
+    pub(crate) fn run(&self, message: Arc<Message>) -> Result<(), String> {
         let mut running = Running {
             library: self.host().library(),
             parcel: Some(Box::new(Parcel::from(message))),

@@ -76,8 +76,8 @@ pub(super) const MODULE: Module = Module {
     name: c"socket",
     loaded_as: c"coev.socket",
     functions: functions::FUNCTIONS,
-    source: Source {
+    sources: &[Source {
         name: c"=coev.socket",
         text: include_str!("socket.lua"),
-    },
+    }],
 };

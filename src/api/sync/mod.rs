@@ -21,10 +21,10 @@ macro_rules! module {
             name: $name,
             loaded_as: $loaded_as,
             functions: &[],
-            source: Source {
+            sources: &[Source {
                 name: $source_name,
                 text: $text,
-            },
+            }],
         }
     };
 }

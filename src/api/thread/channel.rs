@@ -1,6 +1,6 @@
 //! `coev.thread.channel`: values from thread to thread.
 
-use super::{CHANNEL, answer, copy};
+use super::{CHANNEL, answer, copy, count_from, refuse};
 use crate::api::{function, method};
 use crate::error::Fault;
 use crate::runtime::thread::{Attempt, Channel, Crossing, Receive, Send, Watch, landed};
@@ -27,11 +27,31 @@ pub(super) const CLASS: ClassDef = ClassDef {
     tostring: &function!(c"tostring", tostring),
 };
 
+/// The class of what closes a channel when it is collected.
+pub(super) const GUARD_CLASS: ClassDef = ClassDef {
+    name: c"coev.guard",
+    methods: &[],
+    tostring: &function!(c"tostring", guard_tostring),
+};
+
+/// Makes what closes a channel when it is collected.
+pub(super) const GUARD: Function = function!(c"thread_guard", guard);
+/// Sends several values as one message, without waiting.
+pub(super) const POST: Function = function!(c"thread_post", post);
 /// Makes one.
 pub(super) const NEW: Function = function!(c"thread_channel", new);
 
 /// A channel as Lua holds it.
 struct ChannelEnd(Arc<Channel>);
+
+/// Closes a channel when it is collected.
+struct Guard(Arc<Channel>);
+
+impl Object for Guard {
+    fn collected(&self) {
+        self.0.close();
+    }
+}
 
 /// The arguments, by position.
 mod slot {
@@ -121,6 +141,33 @@ fn try_send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         Attempt::NotYet => Reply::one(false),
         Attempt::Closed => Reply::two(false, "closed"),
     }))
+}
+
+/// `thread_post(channel, ...)` → whether they were sent; or `nil` and what cannot be copied.
+fn post(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    // Before the arguments that the user gave stand the settler, the way to call, and what in which form.
+    let called = |index: i32| format!("arg {}", index - 3);
+    let channel = this(stack)?;
+    let count = count_from(stack, slot::VALUE);
+    let (message, departing) = match copy(runtime, stack, slot::VALUE, count, called) {
+        Ok(copied) => copied,
+        Err(problem) => return refuse(problem),
+    };
+    let sent = matches!(channel.try_send(&mut Some(message)), Attempt::Done(()));
+    if sent {
+        runtime.give_up(departing);
+    }
+    answer(sent)
+}
+
+/// `thread_guard(channel)` → what closes it when it is collected.
+fn guard(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    answer(Value::Object(super::GUARD, Rc::new(Guard(this(stack)?))))
+}
+
+/// `tostring(guard)`
+fn guard_tostring(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    answer("coev.guard")
 }
 
 /// `channel:try_receive()`

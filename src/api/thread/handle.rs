@@ -44,6 +44,10 @@ pub(super) const OWN: Function = function!(c"thread_self", own);
 pub(super) const PAUSE: Function = function!(c"thread_pause", pause);
 /// What the own thread has been asked for.
 pub(super) const REQUEST: Function = function!(c"thread_request", request);
+/// How many processors there are.
+pub(super) const CPUS: Function = function!(c"thread_cpus", cpus);
+/// Lets the thread begin again where it fails.
+pub(super) const RENEW: Function = function!(c"thread_renew", renew);
 /// Starts the thread.
 pub(super) const START: Function = function!(c"thread_start", start);
 /// How the thread, or job, is.
@@ -161,7 +165,7 @@ fn make(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         boot,
         settings,
         stack_size,
-        message,
+        message: Arc::new(message),
     };
     runtime.give_up(departing);
     let (thread, latch) = Thread::new(name, seed);
@@ -226,6 +230,18 @@ fn pause(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// `thread_detach(thread)`
 fn detach(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     this(stack)?.thread.detach();
+    answer(())
+}
+
+/// `thread_cpus()` → how many threads can run at once.
+fn cpus(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    let count = std::thread::available_parallelism();
+    answer(count.map_or(1, |count| i64::try_from(count.get()).unwrap_or(1)))
+}
+
+/// `thread_renew(thread)`
+fn renew(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    this(stack)?.thread.renew();
     answer(())
 }
 

@@ -4,7 +4,7 @@ use super::{SETTLER, answer, handle, refuse};
 use crate::api::function;
 use crate::error::Fault;
 use crate::runtime::Runtime;
-use crate::runtime::thread::{self, Settler};
+use crate::runtime::thread::{self, End, Settler};
 use crate::vm::copy::Shared;
 use crate::vm::{Class, ClassDef, Function, Object, Outcome, Reply, Stack, Value};
 use std::cell::RefCell;
@@ -26,6 +26,10 @@ pub(super) const SETTLER_CLASS: ClassDef = ClassDef {
 
 /// Makes both.
 pub(super) const LATCH: Function = function!(c"thread_latch", latch_pair);
+/// Writes that the end is a cancel, from outside.
+pub(super) const ABANDON: Function = function!(c"thread_abandon", abandon);
+/// Is the end written?
+pub(super) const IS_SETTLED: Function = function!(c"thread_is_settled", is_settled);
 /// Writes the end.
 pub(super) const SETTLE: Function = function!(c"thread_settle", settle);
 
@@ -101,6 +105,24 @@ fn settle(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         Err(problem) => return refuse(problem),
     }
     answer(true)
+}
+
+/// `thread_abandon(latch, reason)` → true; or `nil` and why the reason cannot be copied.
+fn abandon(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let latch = latch(stack, FIRST)?;
+    let end = match super::copy(runtime, stack, FIRST + 1, 1, |_| "reason".into()) {
+        Ok((message, _)) => End::cancelled_for(message),
+        Err(problem) => return refuse(problem),
+    };
+    latch.settle(end);
+    answer(true)
+}
+
+/// `thread_is_settled(settler)`
+fn is_settled(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let settler = stack.object::<SettlerEnd>(FIRST, &[SETTLER], "coev.settler")?;
+    let held = settler.0.borrow();
+    answer(held.as_ref().is_none_or(|settler| settler.is_settled()))
 }
 
 /// `tostring` of either.

@@ -1,6 +1,7 @@
 //! `coev.thread`: OS threads, and the channels between them.
 
 mod channel;
+mod code;
 mod handle;
 mod job;
 
@@ -22,6 +23,10 @@ const CHANNEL: Class = Class(FIRST + 1);
 const LATCH: Class = Class(FIRST + 2);
 /// The class of what a job's end is written with.
 const SETTLER: Class = Class(FIRST + 3);
+/// The class of what closes a channel when it is collected.
+const GUARD: Class = Class(FIRST + 4);
+/// The class of values that are copied once and unpacked in many places.
+const CODE: Class = Class(FIRST + 5);
 
 /// The classes, each at its number.
 pub(super) const CLASSES: &[ClassDef] = &[
@@ -29,11 +34,21 @@ pub(super) const CLASSES: &[ClassDef] = &[
     channel::CLASS,
     job::LATCH_CLASS,
     job::SETTLER_CLASS,
+    channel::GUARD_CLASS,
+    code::CLASS,
 ];
 
 /// The functions that only the embedded Lua sees.
 pub(super) const NATIVES: &[Function] = &[
+    channel::GUARD,
     channel::NEW,
+    channel::POST,
+    code::PACK,
+    code::UNPACK,
+    handle::CPUS,
+    handle::RENEW,
+    job::ABANDON,
+    job::IS_SETTLED,
     handle::ASK,
     handle::AWAIT,
     handle::CANCEL,
@@ -57,10 +72,16 @@ pub(super) const MODULE: Module = Module {
     name: c"thread",
     loaded_as: c"coev.thread",
     functions: &[],
-    source: Source {
-        name: c"=coev.thread",
-        text: include_str!("thread.lua"),
-    },
+    sources: &[
+        Source {
+            name: c"=coev.thread",
+            text: include_str!("thread.lua"),
+        },
+        Source {
+            name: c"=coev.pool",
+            text: include_str!("pool.lua"),
+        },
+    ],
 };
 
 /// Copies the `count` values from `first` on; `name` says what each is called where it cannot be copied, from 0. `Err`:

@@ -96,6 +96,10 @@ function thread.self()
   return (own_thread())
 end
 
+function thread.cpus()
+  return (natives.thread_cpus())
+end
+
 -- Ends --------------------------------------------------------------------------
 
 -- What a join returns: a cancel crosses as nil and its reason.
@@ -247,8 +251,9 @@ local jobs = {}
 -- Why the thread has been cancelled.
 local cancel_reason
 
--- Calls a chunk that has crossed.
+-- Calls a chunk that has crossed; `true` stands for what the workers of a pool run.
 local function call(code, name, ...)
+  if code == true then return natives.work(...) end
   if type(code) == "string" then
     local f, err = load_text(code, "=" .. name)
     if not f then error(err, 0) end

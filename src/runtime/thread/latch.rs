@@ -56,6 +56,8 @@ pub(crate) enum Answer {
     Values(Arc<Message>),
     /// False and this reason: there was nobody to say more.
     Reason(Cow<'static, str>),
+    /// A cancel and its reason, as copied.
+    Cancel(Arc<Message>),
 }
 
 /// The right to write an end. Given up without, it writes that whoever had it has gone.
@@ -114,6 +116,11 @@ impl Settler {
         Settler(latch)
     }
 
+    /// Has somebody else written the end?
+    pub(crate) fn is_settled(&self) -> bool {
+        self.0.kind().is_some()
+    }
+
     /// Writes the end.
     pub(crate) fn settle(&self, end: End) {
         self.0.settle(end);
@@ -146,6 +153,10 @@ impl Await {
             let reply = match &end.values {
                 Answer::Values(message) => {
                     Reply::one(Value::from(Parcel::from(Arc::clone(message))))
+                }
+                Answer::Cancel(reason) => {
+                    let parcel = Parcel::from(Arc::clone(reason));
+                    Reply::two(Value::Nil, Value::from(parcel))
                 }
                 Answer::Reason(reason) if end.kind == EndKind::Cancelled => {
                     Reply::two(Value::Nil, reason.clone())

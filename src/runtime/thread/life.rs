@@ -48,6 +48,8 @@ struct Control {
     cancelled: bool,
     /// Shall it outlive its parent's state?
     detached: bool,
+    /// Shall it begin again where it fails?
+    renewed: bool,
 }
 
 /// Where a thread is in its life.
@@ -73,7 +75,7 @@ pub(crate) struct Seed {
     /// Bytes of its C stack, where somebody wants to say.
     pub(crate) stack_size: Option<usize>,
     /// Its chunk, and the arguments.
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
 }
 
 /// The threads that a runtime has started, and that may still run.
@@ -103,6 +105,7 @@ impl Thread {
                 paused: false,
                 cancelled: false,
                 detached: false,
+                renewed: false,
             }),
             changed: Condvar::new(),
         };
@@ -140,8 +143,13 @@ impl Thread {
 
     /// What the new thread does.
     fn work(self: Arc<Thread>, seed: Seed, settler: &Settler) {
-        let lived = catch_unwind(AssertUnwindSafe(|| self.live(seed)));
-        let end = lived.unwrap_or_else(|_| End::failed("coev internal error in a thread"));
+        let end = loop {
+            let lived = catch_unwind(AssertUnwindSafe(|| self.live(&seed)));
+            let end = lived.unwrap_or_else(|_| End::failed("coev internal error in a thread"));
+            if !self.begins_again(&end) {
+                break end;
+            }
+        };
         let mut control = lock(&self.control);
         control.stage = Stage::Ended;
         control.inbox = None;
@@ -153,7 +161,7 @@ impl Thread {
     }
 
     /// Opens its universe, runs the chunk and all tasks in it, and closes it.
-    fn live(self: &Arc<Thread>, seed: Seed) -> End {
+    fn live(self: &Arc<Thread>, seed: &Seed) -> End {
         let universe = match (seed.boot)(&seed.settings) {
             Ok(universe) => universe,
             Err(problem) => return End::failed(problem),
@@ -168,7 +176,7 @@ impl Thread {
         let _ = runtime.threads.ceiling.set(universe.ceiling());
         let interrupts = interrupt::Guard::enter(Arc::new(move || hookable.arm()));
         lock(&self.control).target = Some(interrupts.target());
-        let ran = universe.run(seed.message);
+        let ran = universe.run(Arc::clone(&seed.message));
         // From here on nobody may interrupt it.
         lock(&self.control).target = None;
         drop(interrupts);
@@ -253,6 +261,19 @@ impl Thread {
         true
     }
 
+    /// Lets it begin again, with a fresh state, where it fails.
+    pub(crate) fn renew(&self) {
+        lock(&self.control).renewed = true;
+    }
+
+    /// Shall it begin again after such an end?
+    fn begins_again(&self, end: &End) -> bool {
+        let control = lock(&self.control);
+        // One that could not even begin would not the next time either.
+        let has_run = matches!(end.values, Answer::Values(_));
+        control.renewed && !control.cancelled && end.kind == EndKind::Failed && has_run
+    }
+
     /// Lets it outlive its parent's state.
     pub(crate) fn detach(&self) {
         lock(&self.control).detached = true;
@@ -313,6 +334,15 @@ impl End {
             kind: EndKind::Failed,
             complaint: Some(format!("coev: a thread failed: {reason}\n")),
             values: Answer::Reason(reason),
+        }
+    }
+
+    /// The end of a job that nobody wants any more, for this reason.
+    pub(crate) fn cancelled_for(reason: Message) -> End {
+        End {
+            kind: EndKind::Cancelled,
+            values: Answer::Cancel(Arc::new(reason)),
+            complaint: None,
         }
     }
 
