@@ -6,14 +6,12 @@
 mod decode;
 mod encode;
 mod format;
-mod function;
 mod parcel;
-mod path;
+mod seen;
 mod shared;
 
 pub(super) use self::decode::decode as decode_protected;
-pub(super) use encode::grow;
-pub(super) use function::dump;
+pub(super) use encode::{dump, grow};
 pub(super) use parcel::push_parcel;
 pub(crate) use parcel::{Parcel, Policy, Source, decode};
 pub(crate) use shared::Shared;
