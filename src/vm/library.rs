@@ -121,6 +121,8 @@ pub(super) struct Protected {
     pub(super) dump: c_int,
     /// The protected function that makes room on the stack.
     pub(super) grow: c_int,
+    /// The protected function that goes to the next key of a table.
+    pub(super) next: c_int,
 }
 
 /// Room for the metatables of classes.
@@ -278,6 +280,7 @@ impl Protected {
             decode: keep(copy::decode_protected),
             dump: keep(copy::dump),
             grow: keep(copy::grow),
+            next: keep(copy::next),
         }
     }
 }

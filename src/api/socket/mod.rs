@@ -4,6 +4,7 @@ mod common;
 mod dns;
 mod file;
 mod functions;
+mod message;
 mod options;
 mod select;
 mod tcp;

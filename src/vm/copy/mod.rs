@@ -11,7 +11,7 @@ mod seen;
 mod shared;
 
 pub(super) use self::decode::decode as decode_protected;
-pub(super) use encode::{dump, grow};
+pub(super) use encode::{dump, grow, next};
 pub(super) use parcel::push_parcel;
 pub(crate) use parcel::{Parcel, Policy, Source, decode};
 pub(crate) use shared::Shared;

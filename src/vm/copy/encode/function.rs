@@ -4,17 +4,9 @@ use super::{Encoder, Frame, Part, Problem};
 use crate::vm::compat;
 use crate::vm::copy::shared::{Cross, GLOBALS};
 use crate::vm::copy::{Scope, format};
-use mlua::ffi::{self, lua_State};
+use mlua::ffi;
 use std::ffi::CStr;
-use std::os::raw::{c_int, c_void};
-
-/// What `dump` in its protected call needs to know.
-struct Dump {
-    /// Where the bytecode goes: behind what is there.
-    bytes: *mut Vec<u8>,
-    /// Has all of it been written?
-    is_done: bool,
-}
+use std::os::raw::c_int;
 
 impl Encoder<'_> {
     /// Begins the function on top, or writes its name.
@@ -41,40 +33,6 @@ impl Encoder<'_> {
             self.push_frame(Part::Function(0))?;
             self.functions += 1;
         }
-        Ok(())
-    }
-
-    /// Writes the bytecode of the Lua function on top.
-    ///
-    /// # Safety
-    /// As the comment in `begin` says.
-    pub(super) unsafe fn put_bytecode(&mut self) -> Result<(), Problem> {
-        self.bytes.push(format::FUNCTION);
-        let len_at = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 4]);
-        let mut job = Dump {
-            bytes: &raw mut self.bytes,
-            is_done: false,
-        };
-        // SAFETY: three slots. The protected function gets the address of `job`, which outlives the call, as does the
-        // vector, at which nobody else looks meanwhile.
-        unsafe {
-            let top = ffi::lua_gettop(self.l);
-            compat::raw_get(
-                self.l,
-                ffi::LUA_REGISTRYINDEX,
-                self.library.protected.dump as _,
-            );
-            ffi::lua_pushlightuserdata(self.l, (&raw mut job).cast());
-            ffi::lua_pushvalue(self.l, top);
-            ffi::lua_pcall(self.l, 2, 0, 0);
-            ffi::lua_settop(self.l, top);
-        }
-        if !job.is_done {
-            return Err(Problem::Kind("a function that cannot be dumped"));
-        }
-        let len = u32::try_from(self.bytes.len() - len_at - 4).map_err(|_| self.too_large())?;
-        self.bytes[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
         Ok(())
     }
 
@@ -166,7 +124,8 @@ impl Encoder<'_> {
     /// # Safety
     /// Two slots are free.
     #[cold]
-    pub(super) unsafe fn learn_names(&self) {
+    unsafe fn learn_names(&mut self) {
+        self.is_disturbed = true;
         // SAFETY: the caller's promise; the call is protected. What it leaves, the caller drops.
         unsafe {
             compat::raw_get(
@@ -186,43 +145,4 @@ impl Encoder<'_> {
         format::put_string_head(&mut self.bytes, name.len());
         self.bytes.extend_from_slice(name);
     }
-}
-
-/// Writes the bytecode of the Lua function at index 2 to where the `Dump` at index 1 says. Runs protected: 5.5 takes
-/// memory for it.
-///
-/// # Safety
-/// Called only as the comment inside says.
-pub(in crate::vm) unsafe extern "C-unwind" fn dump(l: *mut lua_State) -> c_int {
-    // SAFETY: only `Encoder::put_bytecode` calls it, with the address of a live `Dump` and a Lua function on top.
-    unsafe {
-        let job = ffi::lua_touserdata(l, 1).cast::<Dump>();
-        let status = ffi::lua_dump(l, write, (*job).bytes.cast(), 0);
-        (*job).is_done = status == 0;
-    }
-    0
-}
-
-/// Appends a piece of bytecode; answers whether it failed.
-///
-/// # Safety
-/// Called by `lua_dump` with the address of a live vector and a piece of memory.
-unsafe extern "C-unwind" fn write(
-    _: *mut lua_State,
-    piece: *const c_void,
-    len: usize,
-    bytes: *mut c_void,
-) -> c_int {
-    if len == 0 {
-        return 0;
-    }
-    // SAFETY: the caller's promise; nobody else looks at the vector meanwhile.
-    unsafe {
-        let bytes = &mut *bytes.cast::<Vec<u8>>();
-        if bytes.try_reserve(len).is_err() {
-            return 1;
-        }
-        bytes.extend_from_slice(std::slice::from_raw_parts(piece.cast::<u8>(), len));
-    }
-    0
 }

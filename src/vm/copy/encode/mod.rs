@@ -3,8 +3,9 @@
 mod function;
 mod object;
 mod path;
+mod protected;
 
-pub(in crate::vm) use function::dump;
+pub(in crate::vm) use protected::{dump, grow, next};
 
 use super::format::{self, HEAD};
 use super::seen::Seen;
@@ -41,6 +42,8 @@ pub(super) struct Encoder<'a> {
     functions: usize,
     /// Up to this index the Lua stack has room.
     room: c_int,
+    /// May Lua code have run since the walk began? Then a table may have lost the key that the walk stands at.
+    is_disturbed: bool,
 }
 
 /// A table or function that is being written.
@@ -86,23 +89,8 @@ pub(super) enum Problem {
 const FREE_SLOTS: c_int = 16;
 /// Slots that a level of nesting takes, and those for looking at a value.
 const LEVEL_SLOTS: c_int = 8;
-/// Slots that are asked for at once.
-const MORE_SLOTS: c_int = 128;
 /// The first memory of a message that has tables.
 const TABLE_BYTES: usize = 256;
-
-/// Makes room on the Lua stack, as many slots as index 1 says. Runs protected: on 5.1 it may raise.
-///
-/// # Safety
-/// Called only as the comment inside says.
-pub(in crate::vm) unsafe extern "C-unwind" fn grow(l: *mut lua_State) -> c_int {
-    // SAFETY: only `Encoder::make_room` calls it, with a number.
-    unsafe {
-        let count = ffi::lua_tointegerx(l, 1, std::ptr::null_mut());
-        ffi::luaL_checkstack(l, count as c_int, std::ptr::null());
-    }
-    0
-}
 
 impl<'a> Encoder<'a> {
     /// A walk that has not begun.
@@ -124,6 +112,7 @@ impl<'a> Encoder<'a> {
             frames: SmallVec::new(),
             functions: 0,
             room: 0,
+            is_disturbed: false,
         }
     }
 
@@ -332,29 +321,6 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Makes room on the Lua stack for more levels.
-    #[cold]
-    fn make_room(&mut self, top: c_int) -> Result<(), Problem> {
-        // SAFETY: two slots are left of those that were asked for before. The stack grows in a protected call; what it
-        // has grown by there it has here, so that this asking takes no memory.
-        let has_grown = unsafe {
-            compat::raw_get(
-                self.l,
-                ffi::LUA_REGISTRYINDEX,
-                self.library.protected.grow as _,
-            );
-            ffi::lua_pushinteger(self.l, (2 * MORE_SLOTS) as _);
-            let status = ffi::lua_pcall(self.l, 1, 0, 0);
-            ffi::lua_settop(self.l, top);
-            status == ffi::LUA_OK && ffi::lua_checkstack(self.l, MORE_SLOTS) != 0
-        };
-        if !has_grown {
-            return Err(Problem::Whole("not enough memory".into()));
-        }
-        self.room = top + MORE_SLOTS;
-        Ok(())
-    }
-
     /// Writes a table's next key and value, up to one that is no plain value; ends it after the last.
     fn go_on_with_table(&mut self, frame: Frame) -> Result<(), Problem> {
         let Part::Table {
@@ -371,11 +337,10 @@ impl<'a> Encoder<'a> {
         let (l, at) = (self.l, frame.at);
         loop {
             // SAFETY: the table is at `at`, above it its current key, and the value when it is owed; a level has two
-            // slots more. The table is as it was when the walk began, so that `lua_next` finds the key: no Lua code
-            // runs meanwhile.
+            // slots more.
             unsafe {
                 if !owes_value {
-                    if ffi::lua_next(l, at) == 0 {
+                    if !self.next(at)? {
                         self.put_counts(counts, is_wide, values, pairs);
                         return self.end_frame(frame);
                     }
@@ -437,6 +402,20 @@ impl<'a> Encoder<'a> {
             ffi::lua_type(self.l, index) == ffi::LUA_TNUMBER
                 && compat::number(self.l, index) == Number::Integer(i64::from(count) + 1)
         }
+    }
+
+    /// Replaces the key on top by the next one of the table at `at`, and its value; by nothing after the last.
+    ///
+    /// # Safety
+    /// As in `go_on_with_table`, with a key of the table, or nil, on top.
+    #[inline]
+    unsafe fn next(&mut self, at: c_int) -> Result<bool, Problem> {
+        if self.is_disturbed {
+            // SAFETY: the caller's promise.
+            return unsafe { self.next_protected(at) };
+        }
+        // SAFETY: the caller's promise. No Lua code has run, so that the table still has its key.
+        Ok(unsafe { ffi::lua_next(self.l, at) } != 0)
     }
 
     /// Gives the table whose counts are there room for large ones.

@@ -42,6 +42,7 @@ impl Encoder<'_> {
     /// # Safety
     /// As the comment in `begin` says.
     pub(super) unsafe fn put_cdata(&mut self) -> Result<(), Problem> {
+        self.is_disturbed = true;
         // SAFETY: three slots; the call is protected. It answers a tag and eight bytes, or nothing.
         unsafe {
             let top = ffi::lua_gettop(self.l);
