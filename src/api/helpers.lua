@@ -154,10 +154,25 @@ local function attend(slot, what)
   if natives.attend then return natives.attend(slot, what) end
 end
 
+-- Begins a thread with what coev.thread.new has sent.
+local function begin(...)
+  natives.begin(...)
+end
+
+-- Sees to what this thread has been asked for.
+local function heed()
+  if natives.heed then natives.heed() end
+end
+
+-- This thread shall end: raises in the running code.
+local function interrupted()
+  natives.interrupted()
+end
+
 -- What the copying of values asks: `natives.cross` has the answers.
 local function cross(what, about)
   return natives.cross[what](about)
 end
 
 return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, attend, fire, wait_outside,
-  hand_over, cross, Cancelled
+  hand_over, begin, heed, interrupted, cross, Cancelled

@@ -7,6 +7,7 @@ mod scheduler;
 mod socket;
 mod sync;
 mod task;
+mod thread;
 
 use crate::runtime::Runtime;
 use crate::vm::{Library, Module, Parts, Source};
@@ -49,7 +50,7 @@ pub(crate) use {describe, function, method};
 pub(crate) static PARTS: Parts = Parts {
     functions: scheduler::FUNCTIONS,
     task: task::CLASS,
-    classes: &[socket::CLASSES, fd_set::CLASSES],
+    classes: &[socket::CLASSES, fd_set::CLASSES, thread::CLASSES],
     modules: &[
         socket::MODULE,
         TIMER,
@@ -63,8 +64,9 @@ pub(crate) static PARTS: Parts = Parts {
         sync::WAITGROUP,
         sync::BARRIER,
         sync::CHANNEL,
+        thread::MODULE,
     ],
-    natives: natives::FUNCTIONS,
+    natives: &[natives::FUNCTIONS, thread::NATIVES],
     helpers: Source {
         name: c"=coev",
         text: include_str!("helpers.lua"),

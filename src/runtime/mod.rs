@@ -15,6 +15,7 @@ mod resolver;
 mod scopes;
 mod select;
 pub(crate) mod stream;
+pub(crate) mod thread;
 mod turn;
 mod wait;
 
@@ -28,16 +29,18 @@ use crate::error::Fault;
 use crate::sched::Scopes;
 use crate::vm::copy::Limits;
 use crate::vm::{
-    Attend, Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
+    Attend, Coroutine, Hookable, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
     Value, Wakes,
 };
 use core::{Core, StandIn};
 use interests::{Direction, Key};
 use resolver::Resolver;
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
+use thread::Threads;
 use wait::BUDGET;
 
 /// The scheduler, the poller and the timers of one universe.
@@ -92,6 +95,10 @@ pub(crate) struct Runtime {
     has_poller: Cell<bool>,
     /// Has a task that gave way been given the mark that makes its call raise?
     alarmed: Cell<bool>,
+    /// The threads that it has started, and its own.
+    threads: Threads,
+    /// Where it is hooked when its thread is interrupted, if it is not the interpreter's own.
+    hookable: OnceCell<Arc<Hookable>>,
     /// What a message may be at most.
     pub(crate) limits: Cell<Limits>,
     /// The process that the runtime belongs to.
@@ -135,6 +142,8 @@ impl Runtime {
             endows_tasks: Cell::new(false),
             has_poller: Cell::new(false),
             alarmed: Cell::new(false),
+            threads: Threads::default(),
+            hookable: OnceCell::new(),
             limits: Cell::default(),
             process: std::process::id(),
             closed: Cell::new(false),
@@ -413,8 +422,13 @@ impl Host for Runtime {
         self.closed.get()
     }
 
+    fn interrupted(&self) -> bool {
+        self.is_interrupted()
+    }
+
     fn close(&self) {
         self.closed.set(true);
+        self.threads.close();
         let core = self.core.take();
         drop(core);
         self.scratch.take();

@@ -5,6 +5,7 @@ use super::fd_set::Watch;
 use super::resolver::Resolve;
 use super::select::Select;
 use super::stream::{Accept, Connect, Receive, ReceiveFrom, Send, SendFile, SendTo};
+use super::thread::Crossing;
 use crate::sched::TaskId;
 use crate::vm::{Reply, Value};
 
@@ -36,6 +37,8 @@ pub(crate) enum Operation {
     Select(Box<Select>),
     /// What is known of a host.
     Resolve(Box<Resolve>),
+    /// Something that threads share.
+    Crossing(Crossing),
 }
 
 /// What polling answers. `Pending`: the task's id has been left where the wake-up will come from.
@@ -72,6 +75,7 @@ impl Operation {
             Operation::SendFile(send) => send.poll(runtime, task),
             Operation::Select(select) => select.poll(runtime, task),
             Operation::Resolve(resolve) => resolve.poll(runtime, task),
+            Operation::Crossing(crossing) => crossing.poll(runtime, task),
         }
     }
 
@@ -84,6 +88,7 @@ impl Operation {
             Operation::Send(send) => send.cut_short("timeout"),
             Operation::SendFile(send) => send.cut_short("timeout"),
             Operation::Select(_) => Reply::one(""),
+            Operation::Crossing(crossing) => crossing.expired(),
             Operation::Watch(_)
             | Operation::Accept(_)
             | Operation::Connect(_)
@@ -109,6 +114,7 @@ impl Operation {
             Operation::SendTo(send) => send.withdraw(runtime, task),
             Operation::SendFile(send) => send.withdraw(runtime, task),
             Operation::Select(select) => select.withdraw(runtime),
+            Operation::Crossing(crossing) => crossing.withdraw(runtime),
         }
     }
 
@@ -128,6 +134,7 @@ impl Operation {
             Operation::SendFile(send) => format!("sendfile on {}", send.stream),
             Operation::Select(select) => format!("select of {} descriptors", select.len()),
             Operation::Resolve(resolve) => format!("look-up of {}", resolve.subject()),
+            Operation::Crossing(crossing) => crossing.describe().into(),
         }
     }
 }

@@ -204,9 +204,20 @@ impl Runtime {
         self.coroutine.set(co);
         self.innermost.set(co);
         self.budget.set(BUDGET);
+        let hookable = self.hookable.get();
+        let outer = hookable.map(|hookable| hookable.enter(co));
         let resumed = co.resume(state, count);
+        if let (Some(hookable), Some(outer)) = (hookable, outer) {
+            hookable.leave(outer);
+        }
         self.scoped.set(false);
         resumed
+    }
+
+    /// Notes where this runtime is hooked when its thread is interrupted.
+    pub(super) fn hook_into(&self, hookable: std::sync::Arc<crate::vm::Hookable>) {
+        // It is set once: the universe is new.
+        let _ = self.hookable.set(hookable);
     }
 
     /// What a task finds at its turn, when more is to be looked at than that it may go on.
@@ -402,7 +413,8 @@ impl Runtime {
             Goal::Turn(Some(until)) => Some(next.map_or(until, |next| next.min(until))),
             _ => next,
         };
-        (until.is_some() || core.interests.has_waiters() || core.owed > 0).then_some(until)
+        let outside = core.interests.has_waiters() || core.owed > 0 || core.outward > 0;
+        (until.is_some() || outside).then_some(until)
     }
 
     /// Fires the timers that are due and takes in what the system and other threads have; then lets a hook that was
@@ -421,8 +433,13 @@ impl Runtime {
         drop(core);
         self.fire(state)?;
         core = self.core.borrow_mut();
+        if core.has_mail() {
+            core.take_in();
+        }
         let mut wait = match until {
-            Some(until) if core.queue.is_empty() => until.map(|until| until.since(now())),
+            Some(until) if core.queue.is_empty() && !core.alerted => {
+                until.map(|until| until.since(now()))
+            }
             _ => Some(0),
         };
         if self.has_poller.get() && wait != Some(0) {
@@ -437,7 +454,11 @@ impl Runtime {
         } else {
             core.poll(wait)
         };
+        let alerted = std::mem::take(&mut core.alerted);
         drop(core);
+        if alerted {
+            self.heed(state)?;
+        }
         if until.is_some() {
             self.fire(state)?;
         }

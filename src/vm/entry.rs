@@ -22,6 +22,8 @@ pub(crate) trait Host: Sized + 'static {
     fn reply(&self) -> &ReplySlot;
     /// Has the state begun to close?
     fn is_closed(&self) -> bool;
+    /// The code that runs is interrupted: stands still as long as it shall; answers whether it shall end.
+    fn interrupted(&self) -> bool;
     /// The state closes: give everything back. Functions may still be called afterwards; they raise.
     fn close(&self);
     /// The coroutine of the reserved task `id` is there, with its function and `arguments` values on its stack.
@@ -387,6 +389,18 @@ unsafe fn raise_alarm(l: *mut lua_State, library: &Library) -> ! {
         compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.alarm as _);
         ffi::lua_call(l, 0, 1);
         raise_top(l)
+    }
+}
+
+/// Tells the running code that its thread shall end: a Lua function raises, unless a shield holds that off. `[-0, +0, e]`
+///
+/// # Safety
+/// As `raise_top`.
+pub(super) unsafe fn interrupted(l: *mut lua_State, library: &Library) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.interrupted as _);
+        ffi::lua_call(l, 0, 0);
     }
 }
 

@@ -34,6 +34,12 @@ pub(super) struct Helpers {
     pub(super) wait_outside: c_int,
     /// The Lua function that tells those who wait for a weak task of its end.
     pub(super) hand_over: c_int,
+    /// The Lua function that begins a thread.
+    pub(super) begin: c_int,
+    /// The Lua function that sees to what a thread has been asked for.
+    pub(super) heed: c_int,
+    /// The Lua function that raises in code whose thread shall end.
+    pub(super) interrupted: c_int,
     /// The Lua function that knows the names of what every universe has, and LuaJIT's 64-bit integers.
     pub(super) cross: c_int,
 }
@@ -49,17 +55,20 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers fifteen values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers eighteen values; the last one lies on top.
         unsafe {
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, entry::alarm_mark());
             ffi::lua_pushlightuserdata(l, entry::pass_mark());
-            call_source(l, source, 3, 15);
+            call_source(l, source, 3, 18);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 15].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 18].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
                 cross,
+                interrupted,
+                heed,
+                begin,
                 hand_over,
                 wait_outside,
                 fire,
@@ -88,6 +97,9 @@ impl Helpers {
                 fire,
                 wait_outside,
                 hand_over,
+                begin,
+                heed,
+                interrupted,
                 cross,
             };
             (helpers, cancelled)

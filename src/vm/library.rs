@@ -42,7 +42,7 @@ pub(crate) struct Parts {
     /// The submodules: name, name in `package.loaded`, functions.
     pub(crate) modules: &'static [Module],
     /// The functions that only the embedded Lua sees.
-    pub(crate) natives: &'static [Function],
+    pub(crate) natives: &'static [&'static [Function]],
     /// Called with the table of these, and the two marks; answers the Lua functions that `Library` keeps.
     pub(crate) helpers: Source,
     /// Called with the table of coev, that of the natives, and the methods of tasks: adds what is better said in Lua.
@@ -167,7 +167,9 @@ impl Library {
             let host = ffi::lua_gettop(l);
             ffi::lua_createtable(l, 0, 32); // host natives
             let library = Library::set_up::<H>(l, parts, host); // host natives
-            add_functions(l, host, library.helpers.guard, parts.natives);
+            for functions in parts.natives {
+                add_functions(l, host, library.helpers.guard, functions);
+            }
             ffi::lua_createtable(l, 0, 64); // host natives coev
             add_functions(l, host, library.helpers.guard, parts.functions);
             for source in parts.sources {
@@ -188,6 +190,8 @@ impl Library {
             ffi::lua_setmetatable(l, host); // host coev
             ffi::lua_pushvalue(l, -1);
             ffi::lua_rawsetp(l, ffi::LUA_REGISTRYINDEX, state::registry_key());
+            ffi::lua_pushvalue(l, host);
+            ffi::lua_rawsetp(l, ffi::LUA_REGISTRYINDEX, host_key());
             ffi::lua_remove(l, host); // coev
             for module in parts.modules {
                 announce(l, module);
@@ -229,6 +233,7 @@ impl Library {
             ffi::lua_setfield(l, natives, c"task_methods".as_ptr());
             ffi::lua_setfield(l, natives, c"task_class".as_ptr());
             let sentinel = new_sentinel_metatable(l, host, finalizer::dropped::<H>);
+            ffi::lua_createtable(l, 0, 32); // metatables
             let mut classes = [task; MOST_CLASSES];
             for (place, class) in classes
                 .iter_mut()
@@ -238,8 +243,9 @@ impl Library {
                 compat::raw_get(l, ffi::LUA_REGISTRYINDEX, place.reference as _);
                 ffi::lua_getfield(l, -1, c"__index".as_ptr());
                 ffi::lua_setfield(l, natives, class.name.as_ptr());
-                ffi::lua_settop(l, -2);
+                ffi::lua_setfield(l, -2, class.name.as_ptr()); // metatables
             }
+            ffi::lua_setfield(l, natives, c"metatables".as_ptr());
             let protected = Protected::set_up(l);
             Library {
                 main,
@@ -256,6 +262,27 @@ impl Library {
             }
         }
     }
+}
+
+/// The host of the universe of `l`, or null. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is a live state with a free slot; `H` is the type that this library is opened with.
+pub(super) unsafe fn host<H: Host>(l: *mut lua_State) -> *const H {
+    // SAFETY: the caller's promise; only `open` sets the key.
+    unsafe {
+        ffi::lua_rawgetp(l, ffi::LUA_REGISTRYINDEX, host_key());
+        let host = ffi::lua_touserdata(l, -1);
+        ffi::lua_settop(l, -2);
+        host.cast::<H>()
+    }
+}
+
+/// A place in this library's memory whose address no other library has: the key of its host in the registry.
+fn host_key() -> *const c_void {
+    /// Only its address counts.
+    static KEY: u8 = 1;
+    (&raw const KEY).cast()
 }
 
 impl Protected {

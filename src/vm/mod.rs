@@ -14,7 +14,9 @@ mod ending;
 mod entry;
 mod finalizer;
 mod helpers;
+mod hookable;
 mod library;
+mod limit;
 mod load;
 mod object;
 mod outcome;
@@ -22,11 +24,13 @@ mod push;
 mod registry;
 mod stack;
 mod state;
+mod universe;
 
 pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
 pub(crate) use compat::NESTED_WAITS;
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
+pub(crate) use hookable::Hookable;
 pub(crate) use entry::{Host, leaving as entry_leaving, of as entry_of};
 pub(crate) use library::{ClassDef, Function, Library, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
@@ -35,3 +39,4 @@ pub(crate) use outcome::{HeldBytes, Leave, Outcome, Outward, Reply, ReplySlot, T
 pub(crate) use registry::{Ended, Slot};
 pub(crate) use stack::Stack;
 pub(crate) use state::{Attend, State};
+pub(crate) use universe::{Settings, Universe};

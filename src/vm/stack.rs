@@ -75,6 +75,12 @@ impl<'a> Stack<'a> {
         self.kind(slot) != ffi::LUA_TNONE
     }
 
+    /// How many arguments there are.
+    pub(crate) fn count(&self) -> i32 {
+        // SAFETY: `l` is the running state.
+        unsafe { ffi::lua_gettop(self.l) }
+    }
+
     /// Copies all values from `first` on; a refusal calls them `arg 1` and so on.
     pub(crate) fn copy(&self, first: i32, scope: Scope, limits: &Limits) -> Result<Message, Fault> {
         // SAFETY: `l` is the running state.

@@ -233,8 +233,13 @@ local function wait_for_case(cases, slot, timeout)
       served.list, served.outcome, served.value, served.payload = false, false, false, false
       return index, kind.result(case[1], outcome, value, slot, case[2])
     end
-    local ready = kind.ready(case[1], case[2])
-    if ready then return results(kind, index, case, ready) end
+    if kind.try then
+      local done, a, b = kind.try(case[1], case[2], case[3], slot)
+      if done then return index, a, b end
+    else
+      local ready = kind.ready(case[1], case[2])
+      if ready then return results(kind, index, case, ready) end
+    end
     -- What was ready is no more: the next turn may be another's.
   end
 end

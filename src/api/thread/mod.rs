@@ -1,0 +1,92 @@
+//! `coev.thread`: OS threads, and the channels between them.
+
+mod channel;
+mod handle;
+mod job;
+
+use super::{fd_set, socket};
+use crate::error::Fault;
+use crate::runtime::Runtime;
+use crate::vm::{
+    Class, ClassDef, Function, Host, Module, Outcome, Reply, Source, Stack, Value,
+};
+use crate::vm::copy::{Limits, Message, encode};
+
+/// The first class of these: behind those of sets of descriptors.
+#[expect(clippy::cast_possible_truncation, reason = "there are few classes")]
+const FIRST: u8 = (socket::CLASSES.len() + fd_set::CLASSES.len()) as u8;
+
+/// The class of threads.
+const THREAD: Class = Class(FIRST);
+/// The class of channels between threads.
+const CHANNEL: Class = Class(FIRST + 1);
+/// The class of what a job's end is read from.
+const LATCH: Class = Class(FIRST + 2);
+/// The class of what a job's end is written with.
+const SETTLER: Class = Class(FIRST + 3);
+
+/// The classes, each at its number.
+pub(super) const CLASSES: &[ClassDef] =
+    &[handle::CLASS, channel::CLASS, job::LATCH_CLASS, job::SETTLER_CLASS];
+
+/// The functions that only the embedded Lua sees.
+pub(super) const NATIVES: &[Function] = &[
+    channel::NEW,
+    handle::ASK,
+    handle::AWAIT,
+    handle::CANCEL,
+    handle::CANCELLED,
+    handle::CONCLUDE,
+    handle::DETACH,
+    handle::MAKE,
+    handle::NAME,
+    handle::OWN,
+    handle::PAUSE,
+    handle::REQUEST,
+    handle::START,
+    handle::STATUS,
+    handle::UNLIMITED,
+    job::LATCH,
+    job::SETTLE,
+];
+
+/// The module.
+pub(super) const MODULE: Module = Module {
+    name: c"thread",
+    loaded_as: c"coev.thread",
+    functions: &[],
+    source: Source {
+        name: c"=coev.thread",
+        text: include_str!("thread.lua"),
+    },
+};
+
+/// Copies the `count` values from `first` on; `name` says what each is called where it cannot be copied, from 0. `Err`:
+/// what is wrong with one of them.
+fn copy(
+    runtime: &Runtime,
+    stack: &Stack,
+    first: i32,
+    count: i32,
+    name: impl Fn(i32) -> String,
+) -> Result<Message, String> {
+    let limits = Limits::default();
+    let library = runtime.library();
+    encode(stack.state(), library, first, count, &limits, &name)
+        .map_err(|refusal| refusal.message)
+}
+
+/// How many values there are from `first` on.
+fn count_from(stack: &Stack, first: i32) -> i32 {
+    (stack.count() - first + 1).max(0)
+}
+
+/// `nil` and what is wrong, for the Lua that raises it at its caller's place.
+fn refuse(problem: String) -> Result<Outcome, Fault> {
+    Ok(Outcome::Reply(Reply::failure(problem)))
+}
+
+/// An answer of one value.
+fn answer(value: impl Into<Value>) -> Result<Outcome, Fault> {
+    Ok(Outcome::Reply(Reply::one(value)))
+}
