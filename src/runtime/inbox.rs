@@ -57,7 +57,11 @@ impl Inbox {
     /// The letters that have come since the last time.
     pub(crate) fn take(&self) -> Vec<Letter> {
         self.0.waker.drain();
-        let mut letters = self.0.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut letters = self
+            .0
+            .letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         self.0.pending.store(false, Ordering::Release);
         std::mem::take(&mut *letters)
     }
@@ -71,7 +75,11 @@ impl Inbox {
 impl Sender {
     /// Leaves a letter, from any thread. Nothing happens when the runtime has gone.
     pub(crate) fn post(&self, letter: Letter) {
-        let mut letters = self.0.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut letters = self
+            .0
+            .letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         letters.push(letter);
         let first = letters.len() == 1;
         self.0.pending.store(true, Ordering::Release);

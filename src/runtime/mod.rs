@@ -29,8 +29,8 @@ use crate::error::Fault;
 use crate::sched::Scopes;
 use crate::vm::copy::Limits;
 use crate::vm::{
-    Attend, Coroutine, Hookable, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
-    Value, Wakes,
+    Attend, Coroutine, Hookable, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State,
+    TaskName, Value, Wakes,
 };
 use core::{Core, StandIn};
 use interests::{Direction, Key};

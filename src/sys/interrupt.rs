@@ -77,11 +77,7 @@ fn install() {
 }
 
 /// The handler: calls the action of the thread that it interrupts, and else whoever was there before.
-extern "C" fn handle(
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-) {
+extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let action = ACTION.get();
     if !action.is_null() {
         // SAFETY: the guard of this very thread keeps it alive until it has set this to null.

@@ -76,7 +76,9 @@ impl<H: Host> Universe<H> {
             };
             ffi::lua_pushcclosure(l, boot::<H>, 0);
             ffi::lua_pushlightuserdata(l, (&raw const booting).cast_mut().cast());
-            let ceiling = Arc::new(AtomicUsize::new(settings.memory_limit.unwrap_or(usize::MAX)));
+            let ceiling = Arc::new(AtomicUsize::new(
+                settings.memory_limit.unwrap_or(usize::MAX),
+            ));
             let limit = settings.memory_limit;
             let limit = limit.map(|_| Limit::set(l, Arc::clone(&ceiling)));
             let universe = Universe {

@@ -72,8 +72,7 @@ fn read_message(runtime: &Runtime, stack: &Stack) -> Result<Message, Fault> {
     if stack.is_absent(slot::VALUE) {
         return Err(Fault::argument(slot::VALUE, "value expected, got nil"));
     }
-    copy(runtime, stack, slot::VALUE, 1, |_| "value".into())
-        .map_err(Fault::misuse)
+    copy(runtime, stack, slot::VALUE, 1, |_| "value".into()).map_err(Fault::misuse)
 }
 
 /// `thread_channel([capacity])`

@@ -82,7 +82,10 @@ fn latch_pair(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
     let (latch, settler) = Settler::pair();
     Ok(Outcome::Reply(Reply::two(
         Value::Object(super::LATCH, Rc::new(LatchEnd(latch))),
-        Value::Object(SETTLER, Rc::new(SettlerEnd(RefCell::new(Some(Arc::new(settler)))))),
+        Value::Object(
+            SETTLER,
+            Rc::new(SettlerEnd(RefCell::new(Some(Arc::new(settler))))),
+        ),
     )))
 }
 

@@ -3,14 +3,15 @@
 mod channel;
 mod handle;
 mod job;
+mod shared;
+
+pub(super) use shared::SOURCE as SHARED_MAP;
 
 use super::{fd_set, socket};
 use crate::error::Fault;
 use crate::runtime::Runtime;
-use crate::vm::{
-    Class, ClassDef, Function, Host, Module, Outcome, Reply, Source, Stack, Value,
-};
 use crate::vm::copy::{Limits, Message, encode};
+use crate::vm::{Class, ClassDef, Function, Host, Module, Outcome, Reply, Source, Stack, Value};
 
 /// The first class of these: behind those of sets of descriptors.
 #[expect(clippy::cast_possible_truncation, reason = "there are few classes")]
@@ -24,10 +25,17 @@ const CHANNEL: Class = Class(FIRST + 1);
 const LATCH: Class = Class(FIRST + 2);
 /// The class of what a job's end is written with.
 const SETTLER: Class = Class(FIRST + 3);
+/// The class of shared maps.
+const SHARED: Class = Class(FIRST + 4);
 
 /// The classes, each at its number.
-pub(super) const CLASSES: &[ClassDef] =
-    &[handle::CLASS, channel::CLASS, job::LATCH_CLASS, job::SETTLER_CLASS];
+pub(super) const CLASSES: &[ClassDef] = &[
+    handle::CLASS,
+    channel::CLASS,
+    job::LATCH_CLASS,
+    job::SETTLER_CLASS,
+    shared::CLASS,
+];
 
 /// The functions that only the embedded Lua sees.
 pub(super) const NATIVES: &[Function] = &[
@@ -48,6 +56,7 @@ pub(super) const NATIVES: &[Function] = &[
     handle::UNLIMITED,
     job::LATCH,
     job::SETTLE,
+    shared::NEW,
 ];
 
 /// The module.
@@ -72,8 +81,7 @@ fn copy(
 ) -> Result<Message, String> {
     let limits = Limits::default();
     let library = runtime.library();
-    encode(stack.state(), library, first, count, &limits, &name)
-        .map_err(|refusal| refusal.message)
+    encode(stack.state(), library, first, count, &limits, &name).map_err(|refusal| refusal.message)
 }
 
 /// How many values there are from `first` on.

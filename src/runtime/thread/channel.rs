@@ -170,7 +170,9 @@ impl Channel {
                 None => Attempt::NotYet,
             };
         };
-        if state.queue.len() < capacity && let Some(next) = state.relieve() {
+        if state.queue.len() < capacity
+            && let Some(next) = state.relieve()
+        {
             state.queue.push_back(next);
         }
         state.changed();

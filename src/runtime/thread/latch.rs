@@ -144,7 +144,9 @@ impl Await {
         let mut state = lock(&self.latch.0);
         if let Some(end) = &state.end {
             let reply = match &end.values {
-                Answer::Values(message) => Reply::one(Value::from(Parcel::from(Arc::clone(message)))),
+                Answer::Values(message) => {
+                    Reply::one(Value::from(Parcel::from(Arc::clone(message))))
+                }
                 Answer::Reason(reason) if end.kind == EndKind::Cancelled => {
                     Reply::two(Value::Nil, reason.clone())
                 }

@@ -5,8 +5,8 @@ use super::Threads;
 use super::latch::{Answer, End, EndKind, Latch, Settler};
 use super::line::lock;
 use crate::error::Fault;
-use crate::runtime::inbox::{Letter, Sender};
 use crate::runtime::Runtime;
+use crate::runtime::inbox::{Letter, Sender};
 use crate::sys::interrupt::{self, Target};
 use crate::vm::copy::Message;
 use crate::vm::{Settings, State, Universe};
@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 /// A thread, as all who hold it see it.

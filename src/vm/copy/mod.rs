@@ -7,13 +7,15 @@ mod decode;
 mod encode;
 mod format;
 mod parcel;
+mod plain;
 mod seen;
 mod shared;
 
 pub(super) use self::decode::decode as decode_protected;
 pub(super) use encode::{dump, grow, next};
 pub(super) use parcel::push_parcel;
-pub(crate) use parcel::{Parcel, Policy, Source, decode};
+pub(crate) use parcel::{Parcel, Policy, Source};
+pub(crate) use plain::Plain;
 pub(crate) use shared::Shared;
 
 use super::library::Library;
@@ -78,11 +80,6 @@ impl Message {
     /// The bytes, when nothing crosses by reference.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
-    }
-
-    /// How many bytes it has.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
     }
 }
 
