@@ -17,6 +17,11 @@ pub(crate) trait Object: Any {
     fn share(&self) -> Option<Arc<dyn Shared>> {
         None
     }
+
+    /// Does it move, so that it is to be given up here once it has crossed?
+    fn departs(&self) -> bool {
+        false
+    }
 }
 
 /// A kind of userdata: an index into the library's metatables.

@@ -5,6 +5,7 @@ mod dns;
 mod file;
 mod functions;
 mod message;
+mod moving;
 mod options;
 mod select;
 mod tcp;

@@ -5,7 +5,7 @@ use crate::api::{function, method};
 use crate::error::Fault;
 use crate::runtime::thread::{Attempt, Channel, Crossing, Receive, Send, Watch, landed};
 use crate::runtime::{Deadline, Operation, Runtime};
-use crate::vm::copy::{Message, Shared};
+use crate::vm::copy::{Departing, Message, Shared};
 use crate::vm::{Class, ClassDef, Function, Object, Outcome, Reply, Stack, Value};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ fn this(stack: &Stack) -> Result<Arc<Channel>, Fault> {
 }
 
 /// What is to be sent.
-fn read_message(runtime: &Runtime, stack: &Stack) -> Result<Message, Fault> {
+fn read_message(runtime: &Runtime, stack: &Stack) -> Result<(Message, Departing), Fault> {
     if stack.is_absent(slot::VALUE) {
         return Err(Fault::argument(slot::VALUE, "value expected, got nil"));
     }
@@ -96,12 +96,8 @@ fn new(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let channel = this(stack)?;
     let deadline = Deadline::after(stack.opt_seconds(slot::SEND_TIMEOUT)?);
-    let mut message = Some(read_message(runtime, stack)?);
-    let operation = match channel.try_send(&mut message) {
-        Attempt::Done(()) => return answer(true),
-        Attempt::Closed => return Ok(Outcome::Reply(Reply::failure("closed"))),
-        Attempt::NotYet => Send::new(channel, message),
-    };
+    let (message, departing) = read_message(runtime, stack)?;
+    let operation = Send::new(channel, message, departing);
     let operation = Operation::Crossing(Crossing::Send(Box::new(operation)));
     runtime.wait(stack, operation, deadline)
 }
@@ -116,9 +112,12 @@ fn receive(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// `channel:try_send(value)`
 fn try_send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let channel = this(stack)?;
-    let mut message = Some(read_message(runtime, stack)?);
-    Ok(Outcome::Reply(match channel.try_send(&mut message) {
-        Attempt::Done(()) => Reply::one(true),
+    let (message, departing) = read_message(runtime, stack)?;
+    Ok(Outcome::Reply(match channel.try_send(&mut Some(message)) {
+        Attempt::Done(()) => {
+            runtime.give_up(departing);
+            Reply::one(true)
+        }
         Attempt::NotYet => Reply::one(false),
         Attempt::Closed => Reply::two(false, "closed"),
     }))

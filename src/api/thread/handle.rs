@@ -153,8 +153,8 @@ fn make(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     };
     let stack_size = read_bytes(stack, slot::STACK_SIZE)?;
     let count = count_from(stack, slot::CODE);
-    let message = match copy(runtime, stack, slot::CODE, count, called) {
-        Ok(message) => message,
+    let (message, departing) = match copy(runtime, stack, slot::CODE, count, called) {
+        Ok(copied) => copied,
         Err(problem) => return refuse(problem),
     };
     let seed = Seed {
@@ -163,6 +163,7 @@ fn make(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         stack_size,
         message,
     };
+    runtime.give_up(departing);
     let (thread, latch) = Thread::new(name, seed);
     answer(handle(thread, latch))
 }
@@ -247,7 +248,13 @@ fn ask(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     };
     let count = count_from(stack, slot::SECOND);
     match copy(runtime, stack, slot::SECOND, count, called) {
-        Ok(request) => answer(end.thread.ask(request)),
+        Ok((request, departing)) => {
+            let runs = end.thread.ask(request);
+            if runs {
+                runtime.give_up(departing);
+            }
+            answer(runs)
+        }
         Err(problem) => refuse(problem),
     }
 }
@@ -283,10 +290,13 @@ pub(super) fn read_end(
     let called = |index: i32| format!("result {index}");
     let first = slot::VALUES + shift;
     let message = copy(runtime, stack, first, count_from(stack, first), called);
-    Ok(message.map(|message| End {
-        kind,
-        values: Answer::Values(Arc::new(message)),
-        complaint,
+    Ok(message.map(|(message, departing)| {
+        runtime.give_up(departing);
+        End {
+            kind,
+            values: Answer::Values(Arc::new(message)),
+            complaint,
+        }
     }))
 }
 

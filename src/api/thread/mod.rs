@@ -10,7 +10,7 @@ pub(super) use shared::SOURCE as SHARED_MAP;
 use super::{fd_set, socket};
 use crate::error::Fault;
 use crate::runtime::Runtime;
-use crate::vm::copy::{Limits, Message, encode};
+use crate::vm::copy::{Departing, Message, encode};
 use crate::vm::{Class, ClassDef, Function, Host, Module, Outcome, Reply, Source, Stack, Value};
 
 /// The first class of these: behind those of sets of descriptors.
@@ -78,9 +78,8 @@ fn copy(
     first: i32,
     count: i32,
     name: impl Fn(i32) -> String,
-) -> Result<Message, String> {
-    let limits = Limits::default();
-    let library = runtime.library();
+) -> Result<(Message, Departing), String> {
+    let (library, limits) = (runtime.library(), runtime.limits.get());
     encode(stack.state(), library, first, count, &limits, &name).map_err(|refusal| refusal.message)
 }
 

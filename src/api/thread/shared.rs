@@ -90,7 +90,7 @@ fn read_value(runtime: &Runtime, stack: &Stack, slot: i32) -> Result<Option<Stor
         None => {
             let limits = runtime.limits.get();
             let name = format!("arg {}", slot - slot::SELF);
-            let message = stack.copy_one(slot, &name, Scope::Process, &limits)?;
+            let message = stack.copy_one(slot, &name, Scope::Kept, &limits)?;
             Ok(Some(Stored::Message(Arc::new(message))))
         }
     }

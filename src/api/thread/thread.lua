@@ -21,13 +21,14 @@ local function bad_argument(position, name, problem)
   error(("bad argument #%d to '%s' (%s)"):format(position, name, problem), 4)
 end
 
-local function expected(value, what, position, name)
-  bad_argument(position, name, what .. " expected, got " .. (value == nil and "no value" or type(value)))
+-- What is wrong with a value that is no `what`.
+local function expected(value, what)
+  return what .. " expected, got " .. (value == nil and "no value" or type(value))
 end
 
 local function check_timeout(timeout, position, name)
   if timeout == nil then return end
-  if type(timeout) ~= "number" then expected(timeout, "number", position, name) end
+  if type(timeout) ~= "number" then bad_argument(position, name, expected(timeout, "number")) end
   if timeout ~= timeout then bad_argument(position, name, "time is not a number") end
 end
 
@@ -40,7 +41,7 @@ end
 
 local function check_code(code, position, name)
   if type(code) ~= "string" and type(code) ~= "function" then
-    expected(code, "string or function", position, name)
+    bad_argument(position, name, expected(code, "string or function"))
   end
 end
 
@@ -319,7 +320,10 @@ function natives.begin(code, ...)
   local label = "thread '" .. name .. "'"
   local outcome
   local function keep(...)
+    if not ... then natives.thread_unlimited() end
     outcome = { n = select("#", ...), ... }
+    -- For want of memory a failure may have lost its error.
+    if outcome.n == 1 and not ... then outcome = { n = 2, false, "not enough memory" } end
     if not ... then cancel_all("the chunk of its thread has failed") end
   end
   local main = spawn(call, code, name, ...)
@@ -340,13 +344,15 @@ local make_channel, readiness, watch = natives.thread_channel, Channel.readiness
 local receive, try_receive, try_send, length = Channel.receive, Channel.try_receive, Channel.try_send, Channel.len
 Channel.readiness, Channel.watch = nil, nil
 
+local function check_capacity(capacity)
+  if type(capacity) ~= "number" then bad_argument(1, "channel", expected(capacity, "number")) end
+  if capacity ~= floor(capacity) then bad_argument(1, "channel", "number has no integer representation") end
+  if capacity < 0 then bad_argument(1, "channel", ("%d is less than 0"):format(capacity)) end
+end
+
 function thread.channel(capacity)
   if capacity ~= nil and capacity ~= huge then
-    if type(capacity) ~= "number" then expected(capacity, "number", 1, "channel") end
-    if capacity ~= floor(capacity) then
-      bad_argument(1, "channel", "number has no integer representation")
-    end
-    if capacity < 0 then bad_argument(1, "channel", ("%d is less than 0"):format(capacity)) end
+    check_capacity(capacity)
   end
   return make_channel(capacity)
 end

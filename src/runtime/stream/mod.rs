@@ -5,6 +5,7 @@ mod connect;
 mod datagram;
 mod file;
 mod input;
+mod moving;
 mod output;
 mod receive;
 mod send;
@@ -14,6 +15,7 @@ pub(crate) use accept::Accept;
 pub(crate) use connect::{Connect, Target};
 pub(crate) use datagram::{ReceiveFrom, SendTo, Sender};
 pub(crate) use file::SendFile;
+pub(crate) use moving::Moving;
 pub(crate) use receive::{LENGTH_BYTES, MAX_LINE, MAX_MESSAGE, Mark, Pattern, Receive};
 pub(crate) use send::Send;
 
@@ -24,9 +26,8 @@ use super::interests::{Direction, Key};
 use crate::sched::{Moment, TaskId};
 use crate::sys::names::Family;
 use crate::sys::socket::{Kind, Setting, Socket};
-use crate::vm::Object;
 use input::Input;
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
@@ -59,7 +60,7 @@ pub(crate) struct Stream {
     /// The longest line that `receive` answers.
     pub(crate) max_line: Cell<usize>,
     /// Where its key goes when it is collected.
-    departures: Departures,
+    departures: OnceCell<Departures>,
 }
 
 /// What has passed through a socket, and since when.
@@ -92,21 +93,14 @@ impl Timeouts {
     }
 }
 
-impl Object for Stream {}
-
 impl Stream {
     /// A stream around a socket, or one that gets its socket when the family is known.
-    pub(crate) fn new(runtime: &Runtime, socket: Option<Socket>, family: Family) -> Stream {
-        Stream::of_kind(runtime, Kind::Stream, socket, family)
+    pub(crate) fn new(socket: Option<Socket>, family: Family) -> Stream {
+        Stream::of_kind(Kind::Stream, socket, family)
     }
 
     /// The same for either kind.
-    pub(crate) fn of_kind(
-        runtime: &Runtime,
-        kind: Kind,
-        socket: Option<Socket>,
-        family: Family,
-    ) -> Stream {
+    pub(crate) fn of_kind(kind: Kind, socket: Option<Socket>, family: Family) -> Stream {
         Stream {
             kind,
             socket: RefCell::new(socket),
@@ -124,7 +118,7 @@ impl Stream {
                 since: now(),
             }),
             max_line: Cell::new(MAX_LINE),
-            departures: runtime.departures(),
+            departures: OnceCell::new(),
         }
     }
 
@@ -220,6 +214,15 @@ impl Stream {
         Some(socket.release())
     }
 
+    /// Closes its descriptor of a socket that has others.
+    fn let_go(&self, runtime: &Runtime) {
+        let fd = self.socket().map(|socket| socket.fd());
+        if let (Some(fd), Some(key)) = (fd, self.key.take()) {
+            runtime.abandon_interest(fd, key);
+        }
+        self.socket.take();
+    }
+
     /// Takes a socket in place of the one that it has let go.
     pub(crate) fn embrace(&self, socket: Socket, family: Family) {
         self.closed.set(false);
@@ -304,6 +307,7 @@ impl Stream {
             (None, None) => return Ok(()),
         };
         self.key.set(Some(key));
+        self.departures.get_or_init(|| runtime.departures());
         runtime
             .core
             .borrow_mut()
@@ -315,8 +319,8 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.departures.borrow_mut().push(key);
+        if let (Some(key), Some(departures)) = (self.key.take(), self.departures.get()) {
+            departures.borrow_mut().push(key);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
 use crate::vm::Reply;
-use crate::vm::copy::Message;
+use crate::vm::copy::{Departing, Message};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
@@ -56,6 +56,8 @@ pub(crate) struct Send {
     channel: Arc<Channel>,
     /// The message, until it is sent or stands in the line.
     message: Option<Message>,
+    /// What is to be given up here once it is sent.
+    departing: Departing,
     /// Its place in the line, while it waits.
     wait: Wait,
 }
@@ -216,10 +218,11 @@ fn closed() -> Poll {
 
 impl Send {
     /// A call that has not tried yet.
-    pub(crate) fn new(channel: Arc<Channel>, message: Option<Message>) -> Send {
+    pub(crate) fn new(channel: Arc<Channel>, message: Message, departing: Departing) -> Send {
         Send {
             channel,
-            message,
+            message: Some(message),
+            departing,
             wait: Wait::default(),
         }
     }
@@ -229,8 +232,9 @@ impl Send {
         let mut state = lock(&self.channel.state);
         if let Some(place) = self.wait.place() {
             if state.relieved.remove(&place) {
+                drop(state);
                 self.wait.end(runtime);
-                return Poll::Ready(Reply::one(true));
+                return self.sent(runtime);
             }
             if state.senders.holds(place) {
                 return Poll::Pending;
@@ -239,7 +243,10 @@ impl Send {
             return closed();
         }
         match self.channel.give(&mut state, &mut self.message) {
-            Attempt::Done(()) => return Poll::Ready(Reply::one(true)),
+            Attempt::Done(()) => {
+                drop(state);
+                return self.sent(runtime);
+            }
             Attempt::Closed => return closed(),
             Attempt::NotYet => {}
         }
@@ -257,13 +264,23 @@ impl Send {
         }
     }
 
+    /// The message has been taken.
+    fn sent(&mut self, runtime: &Runtime) -> Poll {
+        runtime.give_up(std::mem::take(&mut self.departing));
+        Poll::Ready(Reply::one(true))
+    }
+
     /// Waits no more. What has been taken stays taken.
     pub(super) fn withdraw(&mut self, runtime: &Runtime) {
         if let Some(place) = self.wait.place() {
             let mut state = lock(&self.channel.state);
-            state.relieved.remove(&place);
+            let taken = state.relieved.remove(&place);
             state.senders.leave(place);
+            drop(state);
             self.wait.end(runtime);
+            if taken {
+                runtime.give_up(std::mem::take(&mut self.departing));
+            }
         }
     }
 }

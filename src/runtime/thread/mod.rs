@@ -13,12 +13,15 @@ pub(crate) use map::{Key, Map, Stored};
 
 use super::Runtime;
 use super::operation::Poll;
+use super::stream::Stream;
 use crate::sched::TaskId;
-use crate::vm::copy::{Message, Parcel};
+use crate::vm::copy::{Departing, Message, Parcel};
 use crate::vm::{Reply, Value};
 use life::Children;
 use line::Place;
+use std::any::Any;
 use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -47,6 +50,18 @@ pub(crate) fn landed(message: Message) -> Value {
 /// The values of a message that is kept, as a reply.
 fn landed_again(message: Arc<Message>) -> Value {
     Value::from(Parcel::from(message))
+}
+
+impl Runtime {
+    /// What has crossed is no longer this universe's.
+    pub(crate) fn give_up(&self, departing: Departing) {
+        for object in departing {
+            let object: Rc<dyn Any> = object;
+            if let Ok(stream) = object.downcast::<Stream>() {
+                stream.depart(self);
+            }
+        }
+    }
 }
 
 /// What a runtime knows of threads.

@@ -19,8 +19,10 @@ pub(crate) use plain::Plain;
 pub(crate) use shared::Shared;
 
 use super::library::Library;
+use super::object::Object;
 use super::state::State;
 use encode::Encoder;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Values on their way from one universe to another. Whoever owns it may take it to any thread.
@@ -30,6 +32,9 @@ pub(crate) struct Message {
     /// What crosses by reference, in the order of its first appearance.
     pub(super) shared: Vec<Arc<dyn Shared>>,
 }
+
+/// What moves with a message: it is to be given up here once that has crossed.
+pub(crate) type Departing = Vec<Rc<dyn Object>>;
 
 /// What a message may be at most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,8 +48,10 @@ pub(crate) struct Limits {
 /// What may be in a message beside plain values and tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Scope {
-    /// Functions and shared objects: it stays in this process.
+    /// Functions, shared objects and what moves: it is received once, in this process.
     Process,
+    /// Functions and shared objects: it is kept in this process, and received any number of times.
+    Kept,
     /// Functions: it is bytes, and comes back to those who trust it.
     Bytes,
     /// Nothing: it is bytes that others read.
@@ -92,8 +99,8 @@ pub(crate) fn encode(
     count: i32,
     limits: &Limits,
     name: &dyn Fn(i32) -> String,
-) -> Result<Message, Refusal> {
-    encode_as(state, library, first, count, limits, name, Scope::Process)
+) -> Result<(Message, Departing), Refusal> {
+    Encoder::new(state.raw(), library, limits, Scope::Process).encode(first, count, name)
 }
 
 /// The same for a message that may leave the process, as `scope` says.
@@ -106,5 +113,8 @@ pub(crate) fn encode_as(
     name: &dyn Fn(i32) -> String,
     scope: Scope,
 ) -> Result<Message, Refusal> {
-    Encoder::new(state.raw(), library, limits, scope).encode(first, count, name)
+    let encoder = Encoder::new(state.raw(), library, limits, scope);
+    encoder
+        .encode(first, count, name)
+        .map(|(message, _)| message)
 }

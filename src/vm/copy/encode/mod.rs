@@ -10,7 +10,7 @@ pub(in crate::vm) use protected::{dump, grow, next};
 use super::format::{self, HEAD};
 use super::seen::Seen;
 use super::shared::Shared;
-use super::{Limits, Message, Refusal, Scope};
+use super::{Departing, Limits, Message, Refusal, Scope};
 use crate::vm::compat::{self, Number};
 use crate::vm::library::Library;
 use mlua::ffi::{self, lua_State};
@@ -32,6 +32,8 @@ pub(super) struct Encoder<'a> {
     bytes: Vec<u8>,
     /// What crosses by reference.
     shared: Vec<Arc<dyn Shared>>,
+    /// What moves with it.
+    departing: Departing,
     /// What has begun, by its number.
     seen: Seen,
     /// The upvalues that have begun, by their number: what tells each from others.
@@ -107,6 +109,7 @@ impl<'a> Encoder<'a> {
             scope,
             bytes: Vec::new(),
             shared: Vec::new(),
+            departing: Vec::new(),
             seen: Seen::default(),
             upvalues: Seen::default(),
             frames: SmallVec::new(),
@@ -122,7 +125,7 @@ impl<'a> Encoder<'a> {
         first: c_int,
         count: c_int,
         name: &dyn Fn(i32) -> String,
-    ) -> Result<Message, Refusal> {
+    ) -> Result<(Message, Departing), Refusal> {
         // SAFETY: the state runs; its frame has the slots that `encode` asks for.
         let top = unsafe { ffi::lua_gettop(self.l) };
         self.room = top + FREE_SLOTS;
@@ -139,10 +142,11 @@ impl<'a> Encoder<'a> {
                 return Err(Refusal { index, message });
             }
         }
-        Ok(Message {
+        let message = Message {
             bytes: self.bytes,
             shared: self.shared,
-        })
+        };
+        Ok((message, self.departing))
     }
 
     /// Takes the memory that plain values need, and a first piece for tables.

@@ -5,6 +5,7 @@ use crate::vm::copy::shared::Cross;
 use crate::vm::copy::{Scope, format};
 use crate::vm::{compat, object};
 use mlua::ffi;
+use std::rc::Rc;
 
 impl Encoder<'_> {
     /// Writes the object on top, which crosses by reference. `[-1, +0, -]`
@@ -20,11 +21,17 @@ impl Encoder<'_> {
             } else {
                 None
             };
-            let Some(shared) = object.and_then(|object| object.share()) else {
+            let shared = object.and_then(|object| Some((object, object.share()?)));
+            let Some((object, shared)) = shared else {
                 return Err(Problem::Kind("userdata"));
             };
-            if self.scope != Scope::Process {
-                return Err(Problem::Kind("an object that threads share"));
+            match self.scope {
+                Scope::Process => {}
+                Scope::Kept if object.departs() => return Err(Problem::Kind("what moves")),
+                Scope::Kept => {}
+                Scope::Bytes | Scope::Data => {
+                    return Err(Problem::Kind("an object of this process"));
+                }
             }
             if self.put_seen()? {
                 return Ok(());
@@ -32,6 +39,9 @@ impl Encoder<'_> {
             self.bytes.push(format::SHARED);
             format::put_groups(&mut self.bytes, self.shared.len() as u64);
             self.shared.push(shared);
+            if object.departs() {
+                self.departing.push(Rc::clone(object));
+            }
             ffi::lua_settop(self.l, -2);
         }
         Ok(())
