@@ -98,6 +98,13 @@ describe("types/coev.lua", function()
     end
   end)
 
+  it("has the methods of shared maps", function()
+    local methods = {}
+    for name in pairs(names.Shared) do methods[name] = coev.thread.shared()[name] end
+    assert_same_names(methods, names.Shared)
+    assert.is_nil(coev.thread.shared().same)
+  end)
+
   it("has the functions of coev.socket", function()
     assert_same_names(names_of(coev.socket), names.socket)
   end)

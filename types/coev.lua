@@ -374,6 +374,50 @@ function coev.xpcall(f, handler, ...) end
 ---@param what? { coroutine?: boolean, pcall?: boolean, socket?: boolean } all when absent
 function coev.patch(what) end
 
+---Copies values into a string, which `coev.unpack` reads in any Lua, on any machine: nil,
+---booleans, numbers (integers stay integers, floats floats; without integers, a number
+---that is exactly an integer goes as one), strings, tables with cycles and shared
+---references, functions (as `coev.thread` copies them, and for the same Lua only), and
+---LuaJIT's 64-bit integers.
+---
+---*Raises* for what cannot be sent, and says where it is: a table with a metatable, a C
+---function of no standard library, userdata, a coroutine, light userdata, other cdata,
+---what only threads can share; also beyond `coev.message_limits`.
+---@param ... any
+---@return string bytes
+---@nodiscard
+function coev.pack(...) end
+
+---The values that a string of `coev.pack` holds, the first of which may be nil, too.
+---
+---Safe on hostile input: it takes memory in proportion to the string. *Fails* with
+---"malformed message", "oversized", "unsupported version" (of the format), "functions are
+---not allowed" or "unknown function" (by name, and not there). Where a key comes twice,
+---the last one holds.
+---@param bytes string
+---@param options? coev.UnpackOptions
+---@return any ... the values; nil and what is wrong
+function coev.unpack(bytes, options) end
+
+---What `coev.unpack` allows.
+---@class coev.UnpackOptions
+---@field functions? boolean may there be functions (default false)? Bytecode can do anything to a process: only for strings from those whom you let run code
+---@field depth? integer levels of tables (default: that of `coev.message_limits`), at most 1000
+---@field size? integer bytes of the string (default: that of `coev.message_limits`)
+local UnpackOptions = {}
+
+---What messages may be at most in this Lua state: those of `coev.pack` and `coev.unpack`, of
+---sockets, and those that it sends to other threads. Without an argument it only tells.
+---@param limits? coev.MessageLimits nil restores the default; an absent field stays as it is
+---@return coev.MessageLimits before
+function coev.message_limits(limits) end
+
+---What messages may be at most.
+---@class coev.MessageLimits
+---@field depth? integer levels of tables (default 200), at most 1000
+---@field size? integer bytes (default 256 MiB)
+local MessageLimits = {}
+
 ---The stock coroutine functions, but waits inside pass through to the scheduler, at
 ---any depth: only what a script yields itself comes out of `resume` and `wrap`. The
 ---coroutines are plain ones, that the stock functions take too; resumed by those,
@@ -986,6 +1030,65 @@ function Channel:capacity() end
 ---@nodiscard
 function Channel:len() end
 
+---OS threads, and what they share. Also `require "coev.thread"`.
+---@class coev.thread
+local thread = {}
+
+coev.thread = thread
+
+---A map that threads share: it crosses to them by reference.
+---@param contents? table copied, without a look at its metatable: keys and values as for `set`
+---@return coev.thread.Shared map
+---@nodiscard
+function thread.shared(contents) end
+
+---Made by `coev.thread.shared`. Keys are strings, numbers and booleans; numbers that are
+---equal are one key. Values are copies, as of arguments of a thread, and each `get` makes
+---a new one: to change a table in it, get it, change it, set it. What threads share (other
+---maps, channels, threads) is in it by reference; sockets, which move, cannot be in it. A
+---map that is in itself is never freed.
+---
+---Each method is one step for all threads, and none waits. `map.key`, `map.key = value` and
+---`#map` are `get`, `set` and `len`, but for keys that are names of methods: `map.get` is the
+---method, and to set it raises. From Lua 5.2 on, `pairs(map)` walks over the keys of its
+---start. `==` compares which map it is.
+---@class coev.thread.Shared
+local Shared = {}
+
+---@param key string|number|boolean
+---@return any value nil where there is none
+---@nodiscard
+function Shared:get(key) end
+
+---*Raises* for what cannot be copied, and says where in the value it is.
+---@param key string|number|boolean
+---@param value any nil takes away what is there
+function Shared:set(key, value) end
+
+---Adds to a number; nothing counts as 0. *Raises* when something else is there. Integers
+---wrap around, as in Lua.
+---@param key string|number|boolean
+---@param number? number (default 1)
+---@return number sum
+function Shared:add(key, number) end
+
+---Puts `desired` there if `expected` is there ("compare and set").
+---@param key string|number|boolean
+---@param expected nil|boolean|number|string nil: nothing is there
+---@param desired any as of `set`
+---@return boolean done
+---@return any found what is there instead, after false
+function Shared:cas(key, expected, desired) end
+
+---All keys, in no order.
+---@return (string|number|boolean)[] keys
+---@nodiscard
+function Shared:keys() end
+
+---@return integer count of keys, as `#map`
+---@nodiscard
+function Shared:len() end
+
 ---LuaSocket's module, cooperative: names, shapes and error strings follow
 ---LuaSocket 3.1. Also `require "coev.socket"`.
 ---@class coev.socket
@@ -1457,6 +1560,25 @@ function Client:write(...) end
 ---@return string? err
 ---@return integer? sent
 function Client:sendfile(path, offset, length) end
+
+---*Waits* until values are sent, as `coev.pack` copies them, but without functions: their
+---length in four bytes, the lowest first, and that many bytes. *Raises* for what cannot be
+---sent. *Fails* with "closed" or "timeout", and whether the message has begun to go out:
+---if not, nothing of it does; if so, the rest goes out before whatever is sent next (if
+---only `send("")`), and it is not to be sent again. The same holds after a cancel.
+---@param ... any
+---@return true? ok
+---@return string? err
+---@return boolean? begun
+function Client:sendmessage(...) end
+
+---*Waits* for the values of one `sendmessage`. Lines and counted reads may come between.
+---*Fails* with "closed" or "timeout", and keeps what has come: the next call goes on with it;
+---with "oversized" and the size of the message, which stays where it is; with what
+---`coev.unpack` says of bad ones, which are gone then.
+---@param max_size? integer bytes (default 16 MiB); what is made of them takes up to forty times as much memory
+---@return any ... the values; nil and what is wrong
+function Client:receivemessage(max_size) end
 
 ---Bytes received, bytes sent, seconds since it was made. Source: LuaSocket 3.1.
 ---@return integer received
