@@ -195,7 +195,7 @@ unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
         let library = (*running).library;
         compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.begin as _);
         let parcel = (*running).parcel.take();
-        let count = parcel.map_or(Some(0), |parcel| copy::push_parcel(l, library, parcel));
+        let count = parcel.map_or(Some(0), |parcel| copy::push_parcel(l, library, &parcel));
         match count {
             Some(count) => ffi::lua_call(l, count, 0),
             None => raise_top(l),

@@ -144,11 +144,11 @@ impl Parcel {
 /// raised. `[-0, +n, -]`
 ///
 /// # Safety
-/// `l` is the running state, with three free slots.
+/// `l` is the running state, with three free slots; the parcel is the caller's alone.
 pub(in crate::vm) unsafe fn push_parcel(
     l: *mut lua_State,
     library: &Library,
-    parcel: Box<Parcel>,
+    parcel: &Parcel,
 ) -> Option<c_int> {
     // SAFETY: the caller's promise.
     unsafe {
