@@ -24,6 +24,8 @@ BUILD = ROOT / "build" / "bench"
 PEERS = BUILD / "peers"
 LUAS = ["5.1", "5.2", "5.3", "5.4", "5.5", "luajit"]
 NEEDS = {
+    "cjson": 'require "cjson"',
+    "cmsgpack": 'require "cmsgpack"',
     "coev": 'require "coev"',
     "cqueues": 'require "cqueues"',
     "cqueues_sleep": 'require "cqueues"',
@@ -600,6 +602,28 @@ def bench_poll():
         for lua, kind in values
     ]
     table("poll: 1000 sockets ready to read", ["lua", "kind", "ns/event", "coev/luv"], rows)
+
+
+def bench_pack():
+    """ns for a value that becomes bytes and a value again: coev, Lua source, cjson and cmsgpack"""
+    for value, count in (("fields", 300_000), ("string", 1_000_000), ("integers", 6000), ("records", 6000)):
+        cases = {}
+        for lua in chosen(["5.4", "luajit"]):
+            for kind in kinds_of(lua, ["coev", "lua", "cjson", "cmsgpack"]):
+                times = count // 10 if kind == "lua" else count
+                command = [lua_command(lua), "pack.lua", kind, value, times]
+                cases[lua, kind] = lambda command=command, lua=lua: call(command, lua)
+        values = interleave(cases)
+        rows = []
+        for lua, kind in values:
+            own, name = kind == "coev", f"pack {value} {lua} {kind}"
+            to_coev = ratio(values, (lua, kind), (lua, "coev"))
+            factor = {"lua": 3, "cmsgpack": 1}.get(kind) if value == "fields" else None
+            rows.append([
+                lua, kind, spread(values[lua, kind], 0),
+                "-" if own else verdict(f"{name}/coev", to_coev, factor, True),
+            ])
+        table(f"pack: {value}", ["lua", "kind", "ns", "peer/coev"], rows)
 
 
 BENCHES = {name[6:]: value for name, value in list(globals().items()) if name.startswith("bench_")}

@@ -1,8 +1,8 @@
 -- Values that leave the universe: coev.pack and coev.unpack, the names of what every universe has, LuaJIT's 64-bit
 -- integers. Called with coev's table and the natives.
 local coev, natives = ...
-local error, type, pairs, pcall, getmetatable, rawget, require =
-  error, type, pairs, pcall, getmetatable, rawget, require
+local error, type, pairs, pcall, rawget, require, select =
+  error, type, pairs, pcall, rawget, require, select
 local find, sub = string.find, string.sub
 local getinfo, loaded = debug and debug.getinfo, package and package.loaded
 local known, check = natives.known, natives.check

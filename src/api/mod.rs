@@ -84,6 +84,7 @@ pub(crate) static PARTS: Parts = Parts {
             name: c"=coev.copy",
             text: include_str!("copy.lua"),
         },
+        thread::SHARED_MAP,
         sync::WAITERS,
         sync::SELECT,
     ],

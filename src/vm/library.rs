@@ -4,7 +4,7 @@ use super::entry::{self, Host};
 use super::finalizer;
 use super::helpers::Helpers;
 use super::object::{self, Class, Metatable};
-use super::{compat, copy, ending, state};
+use super::{chunks, compat, copy, ending, state};
 use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::ffi::CStr;
 use std::os::raw::{c_int, c_void};
@@ -121,6 +121,8 @@ pub(super) struct Protected {
     pub(super) dump: c_int,
     /// The protected function that makes room on the stack.
     pub(super) grow: c_int,
+    /// The protected function that goes to the next key of a table.
+    pub(super) next: c_int,
 }
 
 /// Room for the metatables of classes.
@@ -305,6 +307,7 @@ impl Protected {
             decode: keep(copy::decode_protected),
             dump: keep(copy::dump),
             grow: keep(copy::grow),
+            next: keep(copy::next),
         }
     }
 }
@@ -458,15 +461,7 @@ pub(super) unsafe fn call_source(
 ) {
     // SAFETY: the caller's promise; the text is static.
     unsafe {
-        let text = source.text;
-        let status = ffi::luaL_loadbufferx(
-            l,
-            text.as_ptr().cast(),
-            text.len(),
-            source.name.as_ptr(),
-            c"t".as_ptr(),
-        );
-        if status != ffi::LUA_OK {
+        if chunks::load(l, source) != ffi::LUA_OK {
             entry::raise_top(l);
         }
         ffi::lua_insert(l, -1 - arguments);

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "this floor is one of the two where it lives")]
 
 mod brief;
+mod chunks;
 mod compat;
 pub(crate) mod copy;
 mod coroutine;

@@ -41,7 +41,9 @@ pub(super) unsafe fn push(
                 Value::Results => count += registry::push_results(l, subject) - 1,
                 Value::Message(parcel) => {
                     if let Some(parcel) = parcel.take() {
-                        match push_parcel(l, library, parcel) {
+                        let pushed = push_parcel(l, library, &parcel);
+                        drop(parcel);
+                        match pushed {
                             Some(values) => count += values - 1,
                             None => raise_top(l),
                         }

@@ -1,7 +1,7 @@
 //! The arguments of a running call, read without ever raising.
 
 use super::compat;
-use super::copy::{self, Limits, Message, Scope};
+use super::copy::{self, Limits, Message, Plain, Scope};
 use super::coroutine::Coroutine;
 use super::library::Library;
 use super::object::{self, Class, Object};
@@ -96,6 +96,25 @@ impl<'a> Stack<'a> {
             scope,
         )
         .map_err(|refusal| Fault::argument(first + refusal.index, refusal.message))
+    }
+
+    /// Copies the value at `slot`, which a refusal calls `name`.
+    pub(crate) fn copy_one(
+        &self,
+        slot: i32,
+        name: &str,
+        scope: Scope,
+        limits: &Limits,
+    ) -> Result<Message, Fault> {
+        let (state, name) = (self.state(), |_| name.to_owned());
+        copy::encode_as(state, self.library, slot, 1, limits, &name, scope)
+            .map_err(|refusal| Fault::argument(slot, refusal.message))
+    }
+
+    /// The value at `slot`, unless there may be others in it.
+    pub(crate) fn plain(&self, slot: i32) -> Option<Plain> {
+        // SAFETY: `l` is the running state.
+        unsafe { Plain::read(self.l, slot) }
     }
 
     /// Is there a table?

@@ -5,7 +5,7 @@ use super::entry::{Host, raise_top};
 use super::hookable::Hookable;
 use super::library::{self, Library, Parts};
 use super::limit::Limit;
-use super::{compat, copy};
+use super::{chunks, compat, copy};
 use mlua::ffi::{self, lua_State};
 use std::marker::PhantomData;
 use std::os::raw::c_int;
@@ -171,6 +171,7 @@ unsafe extern "C-unwind" fn boot<H: Host>(l: *mut lua_State) -> c_int {
     unsafe {
         let booting = &*ffi::lua_touserdata(l, 1).cast::<Booting<H>>();
         ffi::luaL_openlibs(l);
+        chunks::want();
         let settings = booting.settings;
         ffi::lua_getglobal(l, c"package".as_ptr()); // package
         for (name, value) in [(c"path", &settings.path), (c"cpath", &settings.cpath)] {
@@ -195,7 +196,7 @@ unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
         let library = (*running).library;
         compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.begin as _);
         let parcel = (*running).parcel.take();
-        let count = parcel.map_or(Some(0), |parcel| copy::push_parcel(l, library, parcel));
+        let count = parcel.map_or(Some(0), |parcel| copy::push_parcel(l, library, &parcel));
         match count {
             Some(count) => ffi::lua_call(l, count, 0),
             None => raise_top(l),

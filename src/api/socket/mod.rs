@@ -4,6 +4,7 @@ mod common;
 mod dns;
 mod file;
 mod functions;
+mod message;
 mod moving;
 mod options;
 mod select;

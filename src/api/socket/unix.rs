@@ -1,7 +1,7 @@
 //! Sockets whose addresses are paths: streams and messages.
 
 use super::common::{self, Role, SELF, closed, done_or, self_as};
-use super::{DGRAM_CONNECTED, UNIX_CLIENT, UNIX_MASTER, file, options, tcp, udp};
+use super::{DGRAM_CONNECTED, UNIX_CLIENT, UNIX_MASTER, file, message, options, tcp, udp};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::Runtime;
@@ -25,6 +25,8 @@ pub(super) const STREAM_METHODS: &[Function] = &[
     tcp::GETSTATS,
     tcp::SETSTATS,
     tcp::SETMAXLINE,
+    message::RECEIVE,
+    message::SEND,
     file::SENDFILE,
     options::GET,
     options::SET,

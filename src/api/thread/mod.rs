@@ -4,6 +4,9 @@ mod channel;
 mod code;
 mod handle;
 mod job;
+mod shared;
+
+pub(super) use shared::SOURCE as SHARED_MAP;
 
 use super::{fd_set, socket};
 use crate::error::Fault;
@@ -27,6 +30,8 @@ const SETTLER: Class = Class(FIRST + 3);
 const GUARD: Class = Class(FIRST + 4);
 /// The class of values that are copied once and unpacked in many places.
 const CODE: Class = Class(FIRST + 5);
+/// The class of shared maps.
+const SHARED: Class = Class(FIRST + 6);
 
 /// The classes, each at its number.
 pub(super) const CLASSES: &[ClassDef] = &[
@@ -36,6 +41,7 @@ pub(super) const CLASSES: &[ClassDef] = &[
     job::SETTLER_CLASS,
     channel::GUARD_CLASS,
     code::CLASS,
+    shared::CLASS,
 ];
 
 /// The functions that only the embedded Lua sees.
@@ -65,6 +71,7 @@ pub(super) const NATIVES: &[Function] = &[
     handle::UNLIMITED,
     job::LATCH,
     job::SETTLE,
+    shared::NEW,
 ];
 
 /// The module.

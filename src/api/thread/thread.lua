@@ -341,6 +341,8 @@ function natives.begin(code, ...)
   write_end(natives.thread_conclude, label, unpack(outcome, 1, outcome.n))
 end
 
+natives.add_shared(thread)
+
 -- Channels ----------------------------------------------------------------------
 
 local make_channel, readiness, watch = natives.thread_channel, Channel.readiness, Channel.watch

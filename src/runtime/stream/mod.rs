@@ -6,6 +6,7 @@ mod datagram;
 mod file;
 mod input;
 mod moving;
+mod output;
 mod receive;
 mod send;
 mod turnstile;
@@ -15,7 +16,7 @@ pub(crate) use connect::{Connect, Target};
 pub(crate) use datagram::{ReceiveFrom, SendTo, Sender};
 pub(crate) use file::SendFile;
 pub(crate) use moving::Moving;
-pub(crate) use receive::{MAX_LINE, Mark, Pattern, Receive};
+pub(crate) use receive::{LENGTH_BYTES, MAX_LINE, MAX_MESSAGE, Mark, Pattern, Receive};
 pub(crate) use send::Send;
 
 use super::Departures;
@@ -46,6 +47,8 @@ pub(crate) struct Stream {
     key: Cell<Option<Key>>,
     /// What has been read and not yet asked for.
     input: RefCell<Input>,
+    /// The rest of a message whose call was cut short: it goes out before anything else.
+    owed: RefCell<Option<Box<[u8]>>>,
     /// Who may read or accept now, and who may write or connect.
     turnstiles: [RefCell<Turnstile>; 2],
     /// How long a call may wait.
@@ -105,6 +108,7 @@ impl Stream {
             family: Cell::new(family),
             key: Cell::new(None),
             input: RefCell::default(),
+            owed: RefCell::default(),
             turnstiles: Default::default(),
             timeouts: Cell::default(),
             wishes: RefCell::default(),
@@ -223,6 +227,7 @@ impl Stream {
     pub(crate) fn embrace(&self, socket: Socket, family: Family) {
         self.closed.set(false);
         self.family.set(family);
+        self.owed.take();
         self.socket.replace(Some(socket));
     }
 

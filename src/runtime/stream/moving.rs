@@ -13,6 +13,8 @@ pub(crate) struct Moving {
     pub(crate) nature: Nature,
     /// What has been read and not yet asked for.
     unread: Vec<u8>,
+    /// The rest of a message that is owed to the peer.
+    owed: Option<Box<[u8]>>,
     /// How long a call may wait.
     timeouts: Timeouts,
     /// The longest line.
@@ -27,6 +29,7 @@ impl Stream {
             socket: Mutex::new(Some(socket)),
             nature,
             unread: self.input.borrow().unread().to_vec(),
+            owed: self.owed.borrow().clone(),
             timeouts: self.timeouts.get(),
             max_line: self.max_line.get(),
         })
@@ -50,6 +53,7 @@ impl Moving {
         let stream = Stream::of_kind(self.nature.kind, socket, self.nature.family);
         if landed {
             stream.add_unread(&self.unread);
+            stream.owe(self.owed.as_deref().unwrap_or_default());
         }
         stream.closed.set(!landed);
         stream.timeouts.set(self.timeouts);

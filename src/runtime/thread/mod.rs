@@ -4,10 +4,12 @@ mod channel;
 mod latch;
 mod life;
 mod line;
+mod map;
 
 pub(crate) use channel::{Attempt, Channel, Receive, Send, Watch};
 pub(crate) use latch::{Answer, Await, End, EndKind, Latch, Settler};
 pub(crate) use life::{Seed, Stage, Thread};
+pub(crate) use map::{Key, Map, Stored};
 
 use super::Runtime;
 use super::operation::Poll;
@@ -42,6 +44,11 @@ pub(crate) enum Crossing {
 
 /// The values of a message, as a reply.
 pub(crate) fn landed(message: Message) -> Value {
+    Value::from(Parcel::from(message))
+}
+
+/// The values of a message that is kept, as a reply.
+fn landed_again(message: Arc<Message>) -> Value {
     Value::from(Parcel::from(message))
 }
 

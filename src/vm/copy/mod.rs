@@ -6,16 +6,16 @@
 mod decode;
 mod encode;
 mod format;
-mod function;
 mod parcel;
-mod path;
+mod plain;
+mod seen;
 mod shared;
 
 pub(super) use self::decode::decode as decode_protected;
-pub(super) use encode::grow;
-pub(super) use function::dump;
+pub(super) use encode::{dump, grow, next};
 pub(super) use parcel::push_parcel;
-pub(crate) use parcel::{Parcel, Policy, Source, decode};
+pub(crate) use parcel::{Parcel, Policy, Source};
+pub(crate) use plain::Plain;
 pub(crate) use shared::Shared;
 
 use super::library::Library;
@@ -48,8 +48,10 @@ pub(crate) struct Limits {
 /// What may be in a message beside plain values and tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Scope {
-    /// Functions and shared objects: it stays in this process.
+    /// Functions, shared objects and what moves: it is received once, in this process.
     Process,
+    /// Functions and shared objects: it is kept in this process, and received any number of times.
+    Kept,
     /// Functions: it is bytes, and comes back to those who trust it.
     Bytes,
     /// Nothing: it is bytes that others read.
@@ -85,11 +87,6 @@ impl Message {
     /// The bytes, when nothing crosses by reference.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
-    }
-
-    /// How many bytes it has.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
     }
 }
 

@@ -2,11 +2,9 @@
 
 use super::decode::Landing;
 use super::{Limits, Message};
-use crate::error::Fault;
 use crate::vm::compat;
 use crate::vm::library::Library;
 use crate::vm::outcome::HeldBytes;
-use crate::vm::state::State;
 use mlua::ffi::{self, lua_State};
 use std::os::raw::c_int;
 use std::sync::Arc;
@@ -146,11 +144,11 @@ impl Parcel {
 /// raised. `[-0, +n, -]`
 ///
 /// # Safety
-/// `l` is the running state, with three free slots.
+/// `l` is the running state, with three free slots; the parcel is the caller's alone.
 pub(in crate::vm) unsafe fn push_parcel(
     l: *mut lua_State,
     library: &Library,
-    parcel: Box<Parcel>,
+    parcel: &Parcel,
 ) -> Option<c_int> {
     // SAFETY: the caller's promise.
     unsafe {
@@ -163,15 +161,5 @@ pub(in crate::vm) unsafe fn push_parcel(
                 Some(2)
             }
         }
-    }
-}
-
-/// Pushes the values of a message; answers how many. `Err`: the error is on top. `[-0, +n, -]`, with two of the free
-/// slots that each call of a C function has.
-pub(crate) fn decode(state: State, library: &Library, message: Message) -> Result<i32, Fault> {
-    // SAFETY: the state runs, with the slots.
-    match unsafe { Parcel::from(message).land(state.raw(), library) } {
-        Landed::Values(count) => Ok(count),
-        Landed::Answered | Landed::Raised => Err(Fault::Raised),
     }
 }

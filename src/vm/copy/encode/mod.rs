@@ -1,17 +1,21 @@
 //! Values into a message: a walk over what is on the Lua stack, without recursion and without a call that may raise.
 
+mod function;
+mod object;
+mod path;
+mod protected;
+
+pub(in crate::vm) use protected::{dump, grow, next};
+
 use super::format::{self, HEAD};
-use super::function::Dump;
-use super::shared::{Cross, GLOBALS, Shared};
+use super::seen::Seen;
+use super::shared::Shared;
 use super::{Departing, Limits, Message, Refusal, Scope};
 use crate::vm::compat::{self, Number};
 use crate::vm::library::Library;
-use crate::vm::object;
 use mlua::ffi::{self, lua_State};
-use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
-use std::os::raw::{c_int, c_void};
-use std::rc::Rc;
+use std::os::raw::c_int;
 use std::sync::Arc;
 
 /// A walk.
@@ -40,6 +44,8 @@ pub(super) struct Encoder<'a> {
     functions: usize,
     /// Up to this index the Lua stack has room.
     room: c_int,
+    /// May Lua code have run since the walk began? Then a table may have lost the key that the walk stands at.
+    is_disturbed: bool,
 }
 
 /// A table or function that is being written.
@@ -81,65 +87,12 @@ pub(super) enum Problem {
     Whole(String),
 }
 
-/// Numbers for addresses, in the order in which they come.
-#[derive(Default)]
-struct Seen {
-    /// The first ones.
-    first: SmallVec<[*const c_void; FEW]>,
-    /// All of them, once they are more than a few.
-    all: FxHashMap<usize, u32>,
-}
-
-/// So many addresses are found faster one by one than by a hash.
-const FEW: usize = 8;
 /// Slots that every call of a C function has free.
 const FREE_SLOTS: c_int = 16;
 /// Slots that a level of nesting takes, and those for looking at a value.
 const LEVEL_SLOTS: c_int = 8;
-/// Slots that are asked for at once.
-const MORE_SLOTS: c_int = 128;
 /// The first memory of a message that has tables.
 const TABLE_BYTES: usize = 256;
-
-impl Seen {
-    /// The number of the address; `None` when it is new, and gets the next one.
-    #[inline]
-    fn find_or_add(&mut self, pointer: *const c_void) -> Option<u32> {
-        if self.all.is_empty() {
-            if let Some(place) = self.first.iter().position(|seen| *seen == pointer) {
-                return u32::try_from(place).ok();
-            }
-            if self.first.len() < FEW {
-                self.first.push(pointer);
-                return None;
-            }
-            for (seen, number) in self.first.iter().zip(0..) {
-                self.all.insert(seen.addr(), number);
-            }
-        }
-        let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        match self.all.entry(pointer.addr()) {
-            std::collections::hash_map::Entry::Occupied(entry) => Some(*entry.get()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(next);
-                None
-            }
-        }
-    }
-}
-
-/// Makes room on the Lua stack, as many slots as index 1 says. Runs protected: on 5.1 it may raise.
-///
-/// # Safety
-/// Called only as the comment inside says.
-pub(in crate::vm) unsafe extern "C-unwind" fn grow(l: *mut lua_State) -> c_int {
-    // SAFETY: only `Encoder::make_room` calls it, with a number.
-    unsafe {
-        let count = ffi::lua_tointegerx(l, 1, std::ptr::null_mut());
-        ffi::luaL_checkstack(l, count as c_int, std::ptr::null());
-    }
-    0
-}
 
 impl<'a> Encoder<'a> {
     /// A walk that has not begun.
@@ -162,6 +115,7 @@ impl<'a> Encoder<'a> {
             frames: SmallVec::new(),
             functions: 0,
             room: 0,
+            is_disturbed: false,
         }
     }
 
@@ -371,29 +325,6 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Makes room on the Lua stack for more levels.
-    #[cold]
-    fn make_room(&mut self, top: c_int) -> Result<(), Problem> {
-        // SAFETY: two slots are left of those that were asked for before. The stack grows in a protected call; what it
-        // has grown by there it has here, so that this asking takes no memory.
-        let has_grown = unsafe {
-            compat::raw_get(
-                self.l,
-                ffi::LUA_REGISTRYINDEX,
-                self.library.protected.grow as _,
-            );
-            ffi::lua_pushinteger(self.l, (2 * MORE_SLOTS) as _);
-            let status = ffi::lua_pcall(self.l, 1, 0, 0);
-            ffi::lua_settop(self.l, top);
-            status == ffi::LUA_OK && ffi::lua_checkstack(self.l, MORE_SLOTS) != 0
-        };
-        if !has_grown {
-            return Err(Problem::Whole("not enough memory".into()));
-        }
-        self.room = top + MORE_SLOTS;
-        Ok(())
-    }
-
     /// Writes a table's next key and value, up to one that is no plain value; ends it after the last.
     fn go_on_with_table(&mut self, frame: Frame) -> Result<(), Problem> {
         let Part::Table {
@@ -410,11 +341,10 @@ impl<'a> Encoder<'a> {
         let (l, at) = (self.l, frame.at);
         loop {
             // SAFETY: the table is at `at`, above it its current key, and the value when it is owed; a level has two
-            // slots more. The table is as it was when the walk began, so that `lua_next` finds the key: no Lua code
-            // runs meanwhile.
+            // slots more.
             unsafe {
                 if !owes_value {
-                    if ffi::lua_next(l, at) == 0 {
+                    if !self.next(at)? {
                         self.put_counts(counts, is_wide, values, pairs);
                         return self.end_frame(frame);
                     }
@@ -478,6 +408,20 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    /// Replaces the key on top by the next one of the table at `at`, and its value; by nothing after the last.
+    ///
+    /// # Safety
+    /// As in `go_on_with_table`, with a key of the table, or nil, on top.
+    #[inline]
+    unsafe fn next(&mut self, at: c_int) -> Result<bool, Problem> {
+        if self.is_disturbed {
+            // SAFETY: the caller's promise.
+            return unsafe { self.next_protected(at) };
+        }
+        // SAFETY: the caller's promise. No Lua code has run, so that the table still has its key.
+        Ok(unsafe { ffi::lua_next(self.l, at) } != 0)
+    }
+
     /// Gives the table whose counts are there room for large ones.
     #[cold]
     fn widen(&mut self, counts: usize) {
@@ -502,235 +446,6 @@ impl<'a> Encoder<'a> {
         self.frames.pop();
         // SAFETY: it lies at `at`, and nothing below it is touched.
         unsafe { ffi::lua_settop(self.l, frame.at - 1) };
-        Ok(())
-    }
-
-    /// Begins the function on top, or writes its name.
-    ///
-    /// # Safety
-    /// As the comment in `begin` says.
-    unsafe fn begin_function(&mut self) -> Result<(), Problem> {
-        if self.scope == Scope::Data {
-            return Err(Problem::Kind("a function"));
-        }
-        // SAFETY: the caller's promise.
-        unsafe {
-            if self.put_known() {
-                return Ok(());
-            }
-            if ffi::lua_iscfunction(self.l, -1) != 0 {
-                return Err(Problem::Kind("a C function"));
-            }
-            if self.put_seen()? {
-                return Ok(());
-            }
-            self.bytes[format::CONTENTS] |= format::HAS_FUNCTIONS;
-            self.put_bytecode()?;
-            self.push_frame(Part::Function(0))?;
-            self.functions += 1;
-        }
-        Ok(())
-    }
-
-    /// Writes the bytecode of the Lua function on top.
-    ///
-    /// # Safety
-    /// As the comment in `begin` says.
-    unsafe fn put_bytecode(&mut self) -> Result<(), Problem> {
-        self.bytes.push(format::FUNCTION);
-        let len_at = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 4]);
-        let mut job = Dump {
-            bytes: &raw mut self.bytes,
-            is_done: false,
-        };
-        // SAFETY: three slots. The protected function gets the address of `job`, which outlives the call, as does the
-        // vector, at which nobody else looks meanwhile.
-        unsafe {
-            let top = ffi::lua_gettop(self.l);
-            compat::raw_get(
-                self.l,
-                ffi::LUA_REGISTRYINDEX,
-                self.library.protected.dump as _,
-            );
-            ffi::lua_pushlightuserdata(self.l, (&raw mut job).cast());
-            ffi::lua_pushvalue(self.l, top);
-            ffi::lua_pcall(self.l, 2, 0, 0);
-            ffi::lua_settop(self.l, top);
-        }
-        if !job.is_done {
-            return Err(Problem::Kind("a function that cannot be dumped"));
-        }
-        let len = u32::try_from(self.bytes.len() - len_at - 4).map_err(|_| self.too_large())?;
-        self.bytes[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
-        Ok(())
-    }
-
-    /// Writes a function's next upvalue; ends it after the last.
-    fn go_on_with_function(&mut self, frame: Frame, begun: c_int) -> Result<(), Problem> {
-        let upvalue = begun + 1;
-        // SAFETY: the function is at `at`, with nothing above it: what was there has been written. A level has the
-        // slots. An upvalue's name stays as long as its function.
-        unsafe {
-            let name = ffi::lua_getupvalue(self.l, frame.at, upvalue);
-            if name.is_null() {
-                self.bytes.push(format::END);
-                self.functions -= 1;
-                return self.end_frame(frame);
-            }
-            if let Some(frame) = self.frames.last_mut() {
-                frame.part = Part::Function(upvalue);
-            }
-            let id = compat::upvalue_id(self.l, frame.at, upvalue);
-            if !id.is_null()
-                && let Some(number) = self.upvalues.find_or_add(id)
-            {
-                self.bytes[format::CONTENTS] |= format::HAS_REFERENCES;
-                self.bytes.push(format::JOINED);
-                format::put_groups(&mut self.bytes, u64::from(number));
-                ffi::lua_settop(self.l, frame.at);
-                return Ok(());
-            }
-            if std::ffi::CStr::from_ptr(name) == c"_ENV" {
-                self.put_name(GLOBALS);
-                ffi::lua_settop(self.l, frame.at);
-                return Ok(());
-            }
-            if self.put_plain(frame.at + 1)? {
-                ffi::lua_settop(self.l, frame.at);
-                return Ok(());
-            }
-            self.begin()
-        }
-    }
-
-    /// Writes the name of what belongs to a standard library or to coev, when the value on top does.
-    /// `[-1, +0, -]` when it does.
-    ///
-    /// # Safety
-    /// As the comment in `begin` says.
-    unsafe fn put_known(&mut self) -> bool {
-        if self.scope == Scope::Data {
-            return false;
-        }
-        // SAFETY: four slots; the table of names is made in a protected call when it is first needed, and again for a C
-        // function that is not in it. A raw look takes no memory, and a string is read where it lies.
-        unsafe {
-            let top = ffi::lua_gettop(self.l);
-            compat::raw_get(self.l, ffi::LUA_REGISTRYINDEX, self.library.known as _);
-            compat::raw_get(self.l, top + 1, 1);
-            if ffi::lua_toboolean(self.l, -1) == 0 {
-                self.learn_names();
-            }
-            ffi::lua_settop(self.l, top + 1);
-            ffi::lua_pushvalue(self.l, top);
-            ffi::lua_rawget(self.l, top + 1);
-            if ffi::lua_type(self.l, -1) != ffi::LUA_TSTRING
-                && ffi::lua_iscfunction(self.l, top) != 0
-            {
-                self.learn_names();
-                ffi::lua_settop(self.l, top + 1);
-                ffi::lua_pushvalue(self.l, top);
-                ffi::lua_rawget(self.l, top + 1);
-            }
-            if ffi::lua_type(self.l, -1) != ffi::LUA_TSTRING {
-                ffi::lua_settop(self.l, top);
-                return false;
-            }
-            let mut len = 0;
-            let pointer = ffi::lua_tolstring(self.l, -1, &raw mut len);
-            self.put_name(std::slice::from_raw_parts(pointer.cast::<u8>(), len));
-            ffi::lua_settop(self.l, top - 1);
-        }
-        true
-    }
-
-    /// Lets Lua fill the table of names.
-    ///
-    /// # Safety
-    /// Two slots are free.
-    #[cold]
-    unsafe fn learn_names(&self) {
-        // SAFETY: the caller's promise; the call is protected. What it leaves, the caller drops.
-        unsafe {
-            compat::raw_get(
-                self.l,
-                ffi::LUA_REGISTRYINDEX,
-                self.library.helpers.cross as _,
-            );
-            ffi::lua_pushinteger(self.l, Cross::Learn as _);
-            ffi::lua_pcall(self.l, 1, 0, 0);
-        }
-    }
-
-    /// Writes the name of something that every universe has.
-    fn put_name(&mut self, name: &[u8]) {
-        self.bytes[format::CONTENTS] |= format::HAS_FUNCTIONS;
-        self.bytes.push(format::KNOWN);
-        format::put_string_head(&mut self.bytes, name.len());
-        self.bytes.extend_from_slice(name);
-    }
-
-    /// Writes the object on top, which crosses by reference. `[-1, +0, -]`
-    ///
-    /// # Safety
-    /// As the comment in `begin` says.
-    unsafe fn put_object(&mut self) -> Result<(), Problem> {
-        // SAFETY: the caller's promise; a class's metatable shows that `object::push` made the userdata.
-        unsafe {
-            let metatable = object::metatable_of(self.l, -1);
-            let object = if self.library.is_class(metatable) {
-                object::borrow(self.l, -1)
-            } else {
-                None
-            };
-            let shared = object.and_then(|object| Some((object, object.share()?)));
-            let Some((object, shared)) = shared else {
-                return Err(Problem::Kind("userdata"));
-            };
-            if self.scope != Scope::Process {
-                return Err(Problem::Kind("an object that threads share"));
-            }
-            if self.put_seen()? {
-                return Ok(());
-            }
-            self.bytes.push(format::SHARED);
-            format::put_groups(&mut self.bytes, self.shared.len() as u64);
-            self.shared.push(shared);
-            if object.departs() {
-                self.departing.push(Rc::clone(object));
-            }
-            ffi::lua_settop(self.l, -2);
-        }
-        Ok(())
-    }
-
-    /// Writes the 64-bit integer on top, which only LuaJIT has beside its numbers. `[-1, +0, -]`
-    ///
-    /// # Safety
-    /// As the comment in `begin` says.
-    unsafe fn put_cdata(&mut self) -> Result<(), Problem> {
-        // SAFETY: three slots; the call is protected. It answers a tag and eight bytes, or nothing.
-        unsafe {
-            let top = ffi::lua_gettop(self.l);
-            compat::raw_get(
-                self.l,
-                ffi::LUA_REGISTRYINDEX,
-                self.library.helpers.cross as _,
-            );
-            ffi::lua_pushinteger(self.l, Cross::Bytes as _);
-            ffi::lua_pushvalue(self.l, top);
-            let status = ffi::lua_pcall(self.l, 2, 1, 0);
-            let mut len = 0;
-            let is_string = ffi::lua_type(self.l, -1) == ffi::LUA_TSTRING;
-            if status != ffi::LUA_OK || !is_string || ffi::lua_rawlen(self.l, -1) != 9 {
-                return Err(Problem::Kind("cdata"));
-            }
-            let pointer = ffi::lua_tolstring(self.l, -1, &raw mut len);
-            self.bytes
-                .extend_from_slice(std::slice::from_raw_parts(pointer.cast::<u8>(), len));
-            ffi::lua_settop(self.l, top - 1);
-        }
         Ok(())
     }
 

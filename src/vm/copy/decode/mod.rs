@@ -3,12 +3,15 @@
 //! The walk makes tables and strings, which may raise for want of memory: it runs in a protected call, and owns nothing.
 //! What it needs belongs to the `Landing` that its caller keeps.
 
+mod function;
+mod object;
+
 use super::format::{self, Reader};
 use super::parcel::{Failure, Policy};
-use super::shared::{Cross, Shared};
+use super::shared::Shared;
+use crate::vm::compat;
 use crate::vm::library::Library;
-use crate::vm::object::{self, Object};
-use crate::vm::{compat, entry};
+use crate::vm::object::Object;
 use mlua::ffi::{self, lua_State};
 use smallvec::SmallVec;
 use std::os::raw::c_int;
@@ -312,69 +315,6 @@ impl<'a> Landing<'a> {
         }
     }
 
-    /// Joins a function's next upvalue, reads its value, or ends the function. `[-0, +1, m]` or `[-0, +0, m]`
-    ///
-    /// # Safety
-    /// As `push_value`; a function lies at `at`, with nothing above it.
-    unsafe fn go_on_with_function(
-        &mut self,
-        l: *mut lua_State,
-        at: c_int,
-        number: u32,
-        next: c_int,
-    ) -> Result<Item, Failure> {
-        match self.reader.peek() {
-            Some(format::END) => {
-                self.reader.byte();
-                self.frames.pop();
-                Ok(Item::Whole)
-            }
-            Some(format::JOINED) => {
-                self.reader.byte();
-                // SAFETY: the caller's promise.
-                unsafe { self.join_upvalue(l, at, next)? };
-                if let Some(frame) = self.frames.last_mut() {
-                    frame.part = Part::Function(number, next + 1);
-                }
-                Ok(Item::Begun)
-            }
-            _ => {
-                if self.has_references {
-                    self.upvalues.push((number, next));
-                }
-                // SAFETY: the caller's promise.
-                unsafe { self.push_item(l) }
-            }
-        }
-    }
-
-    /// Lets an upvalue of the function at `at` be one that has begun before. `[-0, +0, -]`
-    ///
-    /// # Safety
-    /// As `go_on_with_function`.
-    unsafe fn join_upvalue(
-        &mut self,
-        l: *mut lua_State,
-        at: c_int,
-        upvalue: c_int,
-    ) -> Result<(), Failure> {
-        let place = self.reader.count().ok_or(Failure::Malformed)?;
-        let (number, other) = *self.upvalues.get(place).ok_or(Failure::Malformed)?;
-        // SAFETY: four slots. An upvalue that is there, is there to be joined.
-        unsafe {
-            compat::raw_get(l, BEGUN, i64::from(number) + 1);
-            if ffi::lua_type(l, -1) != ffi::LUA_TFUNCTION
-                || ffi::lua_getupvalue(l, -1, other).is_null()
-                || ffi::lua_getupvalue(l, at, upvalue).is_null()
-            {
-                return Err(Failure::Malformed);
-            }
-            compat::join_upvalues(l, at, upvalue, at + 1, other);
-            ffi::lua_settop(l, at);
-        }
-        Ok(())
-    }
-
     /// Pushes the next value if nothing is in it; answers whether that was so. `[-0, +1, m]` if so.
     ///
     /// # Safety
@@ -519,37 +459,6 @@ impl<'a> Landing<'a> {
         Ok(Item::Begun)
     }
 
-    /// Begins a function. `[-0, +1, m]`
-    ///
-    /// # Safety
-    /// As `push_value`.
-    unsafe fn begin_function(&mut self, l: *mut lua_State) -> Result<Item, Failure> {
-        if !self.policy.functions {
-            return Err(Failure::Functions);
-        }
-        let len = self.reader.array().map(u32::from_le_bytes);
-        let bytecode = len.and_then(|len| self.reader.bytes(usize::try_from(len).ok()?));
-        let bytecode = bytecode.ok_or(Failure::Malformed)?;
-        // SAFETY: the caller's promise; whoever allows functions trusts the bytecode.
-        unsafe {
-            let status = ffi::luaL_loadbufferx(
-                l,
-                bytecode.as_ptr().cast(),
-                bytecode.len(),
-                c"=message".as_ptr(),
-                c"b".as_ptr(),
-            );
-            if status == ffi::LUA_ERRMEM {
-                entry::raise_top(l);
-            }
-            if status != ffi::LUA_OK {
-                return Err(Failure::Malformed);
-            }
-            let number = self.note_begun(l);
-            self.push_frame(l, Part::Function(number, 1))
-        }
-    }
-
     /// Pushes what has begun before. `[-0, +1, -]`
     ///
     /// # Safety
@@ -562,88 +471,6 @@ impl<'a> Landing<'a> {
         // SAFETY: the caller's promise; the number is one of those that were noted.
         unsafe { compat::raw_get(l, BEGUN, number.cast_signed() + 1) };
         Ok(Item::Whole)
-    }
-
-    /// Pushes a userdata for a shared object. `[-0, +1, m]`
-    ///
-    /// # Safety
-    /// As `push_value`.
-    unsafe fn push_object(&mut self, l: *mut lua_State) -> Result<Item, Failure> {
-        let place = self.reader.count().ok_or(Failure::Malformed)?;
-        let shared = self.shared.get(place).ok_or(Failure::Malformed)?;
-        let (class, object) = Arc::clone(shared).land();
-        let object = self.object.insert(object);
-        // SAFETY: the caller's promise; the object belongs to the landing.
-        unsafe {
-            object::push(l, self.library.metatable(class), &raw const *object);
-            self.note_begun(l);
-        }
-        Ok(Item::Whole)
-    }
-
-    /// Pushes something of a standard library or of coev's. `[-0, +1, m]`
-    ///
-    /// # Safety
-    /// As `push_value`.
-    unsafe fn push_known(&mut self, l: *mut lua_State) -> Result<Item, Failure> {
-        if !self.policy.functions {
-            return Err(Failure::Functions);
-        }
-        let tag = self.reader.byte().ok_or(Failure::Malformed)?;
-        if !matches!(
-            tag,
-            format::SHORT_STRING..format::SMALL_INTEGER | format::STRING
-        ) {
-            return Err(Failure::Malformed);
-        }
-        let name = self.reader.string(tag).ok_or(Failure::Malformed)?;
-        // SAFETY: the caller's promise; three slots.
-        unsafe { self.ask(l, Cross::Find, name) };
-        // SAFETY: the answer is on top.
-        if unsafe { ffi::lua_type(l, -1) } == ffi::LUA_TNIL {
-            return Err(Failure::Unknown);
-        }
-        Ok(Item::Whole)
-    }
-
-    /// Pushes LuaJIT's 64-bit integer, or the number that it is elsewhere. `[-0, +1, m]`
-    ///
-    /// # Safety
-    /// As `push_value`.
-    unsafe fn push_cdata(&mut self, l: *mut lua_State, tag: u8) -> Result<Item, Failure> {
-        let bytes = self.reader.array::<8>().ok_or(Failure::Malformed)?;
-        let mut question = [tag; 9];
-        question[1..].copy_from_slice(&bytes);
-        // SAFETY: the caller's promise; three slots.
-        unsafe {
-            self.ask(l, Cross::Integer, &question);
-            if ffi::lua_type(l, -1) != ffi::LUA_TNIL {
-                return Ok(Item::Whole);
-            }
-            ffi::lua_settop(l, -2);
-            let integer = i64::from_le_bytes(bytes);
-            if tag == format::UINT64 && integer < 0 {
-                #[expect(clippy::cast_precision_loss, reason = "the nearest float will do")]
-                ffi::lua_pushnumber(l, integer.cast_unsigned() as f64);
-            } else {
-                compat::push_exact(l, integer);
-            }
-        }
-        Ok(Item::Whole)
-    }
-
-    /// Pushes what Lua answers. `[-0, +1, e]`
-    ///
-    /// # Safety
-    /// As `push_value`, with three slots.
-    unsafe fn ask(&self, l: *mut lua_State, what: Cross, about: &[u8]) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, self.library.helpers.cross as _);
-            ffi::lua_pushinteger(l, what as _);
-            compat::push_string(l, about);
-            ffi::lua_call(l, 2, 1);
-        }
     }
 }
 

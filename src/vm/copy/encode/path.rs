@@ -1,6 +1,6 @@
 //! Where in a value something is that cannot be sent, in words.
 
-use super::encode::{Encoder, Part, Problem};
+use super::{Encoder, Part, Problem};
 use mlua::ffi;
 use std::ffi::CStr;
 use std::fmt::Write as _;
