@@ -1060,6 +1060,7 @@ function thread.new(code, ...) end
 ---@field memory_limit? number bytes that its Lua may take; past them it fails with `not enough memory`
 ---@field stack_size? number bytes of its C stack (default: 2 MiB)
 ---@field suspended? boolean it starts at `thread:start()`
+local ThreadOptions = {}
 
 ---The thread that this is.
 ---@return coev.thread.Thread? thread nil in the interpreter's own state
@@ -1102,6 +1103,7 @@ function thread.serve(host, port, code, options) end
 ---@field threads? integer (default: as many as can run at the same time)
 ---@field max? integer clients at a time in each thread (default: any number)
 ---@field onlisten? fun(host: string, port: integer) called when it listens
+local ServeOptions = {}
 
 ---Made by `coev.thread.new`. Can be sent to other threads.
 ---@class coev.thread.Thread

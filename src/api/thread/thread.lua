@@ -305,9 +305,13 @@ local function take_request(what, ...)
   return true
 end
 
+local function take_requests()
+  while take_request(natives.thread_request()) do end
+end
+
 -- Sees to what the thread has been asked for.
 function natives.heed()
-  while take_request(natives.thread_request()) do end
+  take_requests()
   if natives.thread_cancelled() then cancel_all(cancel_reason) end
 end
 
@@ -315,6 +319,8 @@ end
 function natives.interrupted()
   local task = current()
   if not task or scribes[task] then return end
+  -- The reason is among them.
+  take_requests()
   task_methods.cancel(task, cancel_reason)
   if natives.verdict() == "cancelled" then error(natives.alarm(), 0) end
 end
