@@ -168,11 +168,12 @@ describe("coev.thread.pool", function()
       assert.error_matches(function()
         pool:call(function()
           if jit then jit.off() end
-          KEEP = {}
-          for i = 1, 1e9 do KEEP[i] = { i } end
+          local kept = {}
+          package.kept = kept
+          for i = 1, 1e9 do kept[i] = { i } end
         end)
       end, "not enough memory", nil, true)
-      assert.is_nil(pool:call(function() return KEEP end))
+      assert.is_nil(pool:call(function() return package.kept end))
     end
     assert.equal(2, pool:call("double", 1))
   end, 1, { OPERATIONS, memory_limit = 8e6 }))

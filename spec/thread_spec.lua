@@ -285,6 +285,7 @@ describe("thread:cancel", function()
           channel:try_send(coev.is_cancelled(err) and err.reason)
         end)
       end
+      coev.yield()
       channel:send("ready")
       coev.sleep(60)
     ]], channel)
@@ -540,7 +541,7 @@ describe("methods of threads", function()
   it("refuse what is no thread", function()
     local t = thread.new("return 1")
     t:join()
-    for _, name in ipairs({ "join", "await", "cancel", "pause", "resume", "spawn", "status", "name", "detach", "start" }) do
+    for name in ("join await cancel pause resume spawn status name detach start"):gmatch("%a+") do
       assert.error_matches(function()
         t[name](io.stdout)
       end, "calling '" .. name .. "' on bad self (coev.thread expected, got userdata)", nil, true)

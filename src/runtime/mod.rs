@@ -29,17 +29,16 @@ use crate::error::Fault;
 use crate::sched::Scopes;
 use crate::vm::copy::Limits;
 use crate::vm::{
-    Attend, Coroutine, Hookable, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State,
-    TaskName, Value, Wakes,
+    Attend, Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName,
+    Value, Wakes,
 };
 use core::{Core, StandIn};
-use interests::{Direction, Key};
+use interests::Key;
 use resolver::Resolver;
-use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::sync::Arc;
 use thread::Threads;
 use wait::BUDGET;
 
@@ -97,8 +96,6 @@ pub(crate) struct Runtime {
     alarmed: Cell<bool>,
     /// The threads that it has started, and its own.
     threads: Threads,
-    /// Where it is hooked when its thread is interrupted, if it is not the interpreter's own.
-    hookable: OnceCell<Arc<Hookable>>,
     /// What a message may be at most.
     pub(crate) limits: Cell<Limits>,
     /// The process that the runtime belongs to.
@@ -143,7 +140,6 @@ impl Runtime {
             has_poller: Cell::new(false),
             alarmed: Cell::new(false),
             threads: Threads::default(),
-            hookable: OnceCell::new(),
             limits: Cell::default(),
             process: std::process::id(),
             closed: Cell::new(false),
@@ -375,37 +371,6 @@ impl Runtime {
     /// Where streams leave their keys when they are collected.
     pub(crate) fn departures(&self) -> Departures {
         Rc::clone(&self.departures)
-    }
-
-    /// Lets the poller watch a descriptor.
-    pub(crate) fn add_interest(&self, fd: RawFd, direction: Direction) -> io::Result<Key> {
-        let mut core = self.core.borrow_mut();
-        let key = core.interests.insert(direction);
-        if let Err(error) = core
-            .poller()
-            .and_then(|poller| poller.add(fd, key.to_bits()))
-        {
-            core.interests.remove(key);
-            return Err(error);
-        }
-        Ok(key)
-    }
-
-    /// Forgets a descriptor that stays open, and wakes who waited for it.
-    pub(crate) fn abandon_interest(&self, fd: RawFd, key: Key) {
-        if let Some(poller) = &self.core.borrow().poller {
-            // That it has gone already is no failure.
-            let _ = poller.unwatch(fd);
-        }
-        self.forget_interest(key);
-    }
-
-    /// Forgets a descriptor that is about to be closed, and wakes who waited for it.
-    pub(crate) fn forget_interest(&self, key: Key) {
-        let mut core = self.core.borrow_mut();
-        for task in core.interests.remove(key).into_iter().flatten() {
-            core.wake(task);
-        }
     }
 }
 

@@ -204,7 +204,7 @@ impl Runtime {
         self.coroutine.set(co);
         self.innermost.set(co);
         self.budget.set(BUDGET);
-        let hookable = self.hookable.get();
+        let hookable = self.threads.hookable();
         let outer = hookable.map(|hookable| hookable.enter(co));
         let resumed = co.resume(state, count);
         if let (Some(hookable), Some(outer)) = (hookable, outer) {
@@ -212,12 +212,6 @@ impl Runtime {
         }
         self.scoped.set(false);
         resumed
-    }
-
-    /// Notes where this runtime is hooked when its thread is interrupted.
-    pub(super) fn hook_into(&self, hookable: std::sync::Arc<crate::vm::Hookable>) {
-        // It is set once: the universe is new.
-        let _ = self.hookable.set(hookable);
     }
 
     /// What a task finds at its turn, when more is to be looked at than that it may go on.

@@ -273,20 +273,20 @@ end
 
 -- The chunk of a thread that serves. `stop` is closed when no more clients are to be accepted.
 local function serve(listener, code, most, stop)
-  local coev = require "coev"
+  local library = require "coev"
   if type(code) == "string" then code = assert((loadstring or load)(code, "=handler")) end
   local handler = code()
   if type(handler) ~= "function" then
     error("the code of a server returns its handler: function expected, got " .. type(handler), 0)
   end
-  local server = coev.spawn(coev.socket.serve, listener, handler, { max = most })
-  local watcher = coev.spawn(function()
+  local server = library.spawn(library.socket.serve, listener, handler, { max = most })
+  local watcher = library.spawn(function()
     stop:receive()
     server:cancel()
   end)
   local ok, err = server:join()
   watcher:cancel()
-  if not ok and not coev.is_cancelled(err) then error(err, 0) end
+  if not ok and not library.is_cancelled(err) then error(err, 0) end
 end
 
 -- Binds so many listeners to one port.
@@ -317,12 +317,11 @@ function thread.serve(host, port, code, options)
 
   local listeners, bound = listen(host, port, n)
   if not listeners then return nil, bound end
-  local stop, threads = thread.channel(), {}
+  local stop = thread.channel()
   -- Told of the end of any of them.
   local ends = coev.channel.new(huge)
   for i = 1, n do
     local t = thread.new({ serve, name = "serve " .. i }, listeners[i], code, options.max, stop)
-    threads[i] = t
     coev.spawn(function()
       ends:send({ t:join() })
     end)

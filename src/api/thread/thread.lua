@@ -5,7 +5,7 @@
 -- *settler* what it is written with: one that is given up without that writes that its thread has ended.
 local thread, coev, natives = ...
 
-local error, getmetatable, ipairs, next, select, setmetatable, tostring, type =
+local error, getmetatable, ipairs, select, setmetatable, tostring, type =
   error, getmetatable, ipairs, next, select, setmetatable, tostring, type
 local stock_pcall, floor, huge, package = pcall, math.floor, math.huge, package
 local load_text, unpack = loadstring or load, table.unpack or unpack
@@ -59,7 +59,7 @@ local function check_options(options)
     if value ~= nil and type(value) ~= field[2] then
       bad_argument(1, "new", ("field '%s': %s expected, got %s"):format(field[1], field[2], type(value)))
     end
-    if field[2] == "number" and value and not (value >= 1) then
+    if field[2] == "number" and value and (value ~= value or value < 1) then
       bad_argument(1, "new", ("field '%s' is not positive"):format(field[1]))
     end
   end

@@ -9,7 +9,7 @@ use crate::runtime::Runtime;
 use crate::runtime::inbox::{Letter, Sender};
 use crate::sys::interrupt::{self, Target};
 use crate::vm::copy::Message;
-use crate::vm::{Settings, State, Universe};
+use crate::vm::{Hookable, Settings, State, Universe};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
@@ -171,8 +171,8 @@ impl Thread {
             return End::failed("too many open files");
         }
         let hookable = universe.hookable();
-        runtime.hook_into(Arc::clone(&hookable));
-        // It is set once: the universe is new.
+        // Both are set once: the universe is new.
+        let _ = runtime.threads.hookable.set(Arc::clone(&hookable));
         let _ = runtime.threads.ceiling.set(universe.ceiling());
         let interrupts = interrupt::Guard::enter(Arc::new(move || hookable.arm()));
         lock(&self.control).target = Some(interrupts.target());
@@ -378,6 +378,12 @@ impl Children {
 }
 
 impl Threads {
+    /// Where the own thread is hooked, unless it is the interpreter's.
+    #[inline(always)]
+    pub(in crate::runtime) fn hookable(&self) -> Option<&Hookable> {
+        self.hookable.get().map(|hookable| &**hookable)
+    }
+
     /// Ends the threads that have been started here.
     pub(in crate::runtime) fn close(&self) {
         let mut children = self.children.take();

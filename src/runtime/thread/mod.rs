@@ -16,7 +16,7 @@ use super::operation::Poll;
 use super::stream::Stream;
 use crate::sched::TaskId;
 use crate::vm::copy::{Departing, Message, Parcel};
-use crate::vm::{Reply, Value};
+use crate::vm::{Hookable, Reply, Value};
 use life::Children;
 use line::Place;
 use std::any::Any;
@@ -73,6 +73,8 @@ pub(crate) struct Threads {
     own: OnceCell<Arc<Thread>>,
     /// How that one has ended: known when its chunk and all its tasks have.
     end: RefCell<Option<End>>,
+    /// Where it is hooked when it is interrupted.
+    hookable: OnceCell<Arc<Hookable>>,
     /// Bytes that its universe may take.
     ceiling: OnceCell<Arc<AtomicUsize>>,
 }
