@@ -169,11 +169,11 @@ describe("coev.thread.pool", function()
         pool:call(function()
           if jit then jit.off() end
           local kept = {}
-          package.kept = kept
+          package.loaded.kept = kept
           for i = 1, 1e9 do kept[i] = { i } end
         end)
       end, "not enough memory", nil, true)
-      assert.is_nil(pool:call(function() return package.kept end))
+      assert.is_nil(pool:call(function() return package.loaded.kept end))
     end
     assert.equal(2, pool:call("double", 1))
   end, 1, { OPERATIONS, memory_limit = 8e6 }))

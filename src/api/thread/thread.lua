@@ -6,7 +6,7 @@
 local thread, coev, natives = ...
 
 local error, getmetatable, ipairs, select, setmetatable, tostring, type =
-  error, getmetatable, ipairs, next, select, setmetatable, tostring, type
+  error, getmetatable, ipairs, select, setmetatable, tostring, type
 local stock_pcall, floor, huge, package = pcall, math.floor, math.huge, package
 local load_text, unpack = loadstring or load, table.unpack or unpack
 local spawn, current, is_cancelled = coev.spawn, coev.current, natives.is_cancelled
