@@ -314,10 +314,12 @@ describe("thread:cancel", function()
     local ready = thread.channel()
     local t = thread.new([[
       if jit then jit.off() end
-      local ready = ...
-      ready:send(true)
+      local coev, ready = require "coev", ...
       for i = 1, 3 do
-        pcall(function() while true do end end)
+        coev.pcall(function()
+          if i == 1 then ready:send(true) end
+          while true do end
+        end)
       end
       return "left"
     ]], ready)

@@ -335,7 +335,12 @@ function natives.begin(code, ...)
     outcome = { n = select("#", ...), ... }
     -- For want of memory a failure may have lost its error.
     if outcome.n == 1 and not ... then outcome = { n = 2, false, "not enough memory" } end
-    if not ... then cancel_all("the chunk of its thread has failed") end
+    if not ... then
+      take_requests()
+      local reason = "the chunk of its thread has failed"
+      if natives.thread_cancelled() then reason = cancel_reason end
+      cancel_all(reason)
+    end
   end
   local main = spawn(call, code, name, ...)
   task_methods.name(main, name)
