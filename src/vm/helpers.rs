@@ -57,6 +57,8 @@ impl Helpers {
     ) -> (Helpers, *const c_void) {
         // SAFETY: the caller's promise. The source answers eighteen values; the last one lies on top.
         unsafe {
+            // More than a call of a C function has free.
+            ffi::luaL_checkstack(l, 24, std::ptr::null());
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, entry::alarm_mark());
             ffi::lua_pushlightuserdata(l, entry::pass_mark());

@@ -46,8 +46,10 @@ impl Send {
             Progress::Failed(reason) => return Some(self.cut_short(reason)),
         }
         let data = self.gathered.as_deref().unwrap_or(self.data.as_slice());
+        // Past the end of the string there is nothing to send, whatever is asked for.
+        let data = data.get(..self.end).unwrap_or_default();
         let position = &mut self.position;
-        match (self.stream).write_all(runtime, task, &data[..self.end], position) {
+        match (self.stream).write_all(runtime, task, data, position) {
             Progress::Done => {}
             Progress::Blocked => return None,
             Progress::Failed(reason) => return Some(self.cut_short(reason)),
