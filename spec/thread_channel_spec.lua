@@ -315,6 +315,21 @@ describe("a channel between threads", function()
     end)
   end)
 
+  it("hands nothing to a thread that has ended while its tasks waited", function()
+    local channel = thread.channel()
+    -- Its error leaves the loop with the task parked.
+    local t = thread.new([[
+      local coev, channel = require "coev", ...
+      coev.onerror("raise")
+      coev.spawn(channel.receive, channel)
+      coev.spawn(function() coev.yield() error("oops", 0) end)
+      coev.sleep(60)
+    ]], channel)
+    assert.same({ false, "oops" }, { t:join() })
+    assert.is_false(channel:try_send(1))
+    assert.matches("%(0 of 0 queued%)$", tostring(channel))
+  end)
+
   it("is not a deadlock to wait for", function()
     local channel = thread.channel()
     local t = thread.new("require 'coev'.sleep(0.02); (...):send('late')", channel)

@@ -393,6 +393,7 @@ impl Host for Runtime {
 
     fn close(&self) {
         self.closed.set(true);
+        self.leave_lines();
         self.threads.close();
         let core = self.core.take();
         drop(core);

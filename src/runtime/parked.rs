@@ -51,6 +51,12 @@ impl Parked {
         )
     }
 
+    /// Gives all operations back.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Operation> + use<> {
+        self.free.clear();
+        std::mem::take(&mut self.operations).into_iter().flatten()
+    }
+
     /// The operation, which stays.
     pub(super) fn get(&mut self, ticket: Ticket) -> Option<&mut Operation> {
         self.operations.get_mut(ticket.0 as usize)?.as_mut()

@@ -321,14 +321,22 @@ function thread.serve(host, port, code, options)
   -- Told of the end of any of them.
   local ends = coev.channel.new(huge)
   for i = 1, n do
-    local t = thread.new({ serve, name = "serve " .. i }, listeners[i], code, options.max, stop)
+    local t, err = thread.new({ serve, name = "serve " .. i }, listeners[i], code, options.max, stop)
+    if not t then
+      stop:close()
+      for k = i, n do
+        listeners[k]:close()
+      end
+      return nil, err
+    end
     coev.spawn(function()
       ends:send({ t:join() })
     end)
   end
-  if options.onlisten then options.onlisten(host, bound) end
-
-  local ok, first = natives.pcall(ends.receive, ends)
+  local ok, first = natives.pcall(function()
+    if options.onlisten then options.onlisten(host, bound) end
+    return ends:receive()
+  end)
   stop:close()
   local problem = ok and not first[1] and first or nil
   coev.shield(function()

@@ -153,6 +153,7 @@ impl Thread {
         let mut control = lock(&self.control);
         control.stage = Stage::Ended;
         control.inbox = None;
+        control.target = None;
         let requests = std::mem::take(&mut control.requests);
         drop(control);
         drop(requests);

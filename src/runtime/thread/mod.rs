@@ -12,7 +12,7 @@ pub(crate) use life::{Seed, Stage, Thread};
 pub(crate) use map::{Key, Map, Stored};
 
 use super::Runtime;
-use super::operation::Poll;
+use super::operation::{Operation, Poll};
 use super::stream::Stream;
 use crate::sched::TaskId;
 use crate::vm::copy::{Departing, Message, Parcel};
@@ -53,6 +53,16 @@ fn landed_again(message: Arc<Message>) -> Value {
 }
 
 impl Runtime {
+    /// The state closes: no other thread shall hand anything to its tasks, and what they have been handed is passed on.
+    pub(super) fn leave_lines(&self) {
+        let left = self.core.borrow_mut().parked.drain();
+        for operation in left {
+            if let Operation::Crossing(mut crossing) = operation {
+                crossing.withdraw(self);
+            }
+        }
+    }
+
     /// What has crossed is no longer this universe's.
     pub(crate) fn give_up(&self, departing: Departing) {
         for object in departing {
