@@ -148,7 +148,7 @@ fn set_poller(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `descend(co)`: the running coroutine is about to resume `co` and relays its waits; answers whether it can.
 fn descend(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    answer(runtime.descend(stack, stack.coroutine(FIRST)?))
+    answer(runtime.descend(stack, stack.coroutine(FIRST)?, FIRST))
 }
 
 /// `ascend()`: it is back.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Where the Lua code of one thread runs: what its signal handler needs to know.
 pub(crate) struct Hookable {
-    /// The coroutine that a task runs in, or null. One inside it, which coev has not resumed, is reached when that is
-    /// left.
+    /// The coroutine that a task runs in, or null; where coev has resumed one inside it, that one, which the registry
+    /// holds. One that coev has not resumed is reached when that is left.
     running: AtomicPtr<lua_State>,
     /// The hook.
     hook: lua_Hook,

@@ -88,6 +88,8 @@ pub(crate) struct Library {
     classes: [Metatable; MOST_CLASSES],
     /// The metatable of cancelled errors.
     pub(super) cancelled: *const c_void,
+    /// The coroutine inside a task's own one that runs, or did.
+    pub(super) inner: c_int,
     /// What Lua keeps for tasks, by their place in the table.
     pub(super) belongings: c_int,
     /// The names of what every universe has: of functions and modules, by themselves.
@@ -226,6 +228,8 @@ impl Library {
             ffi::lua_pushvalue(l, -1);
             ffi::lua_setfield(l, natives, c"known".as_ptr());
             let known = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            ffi::lua_pushboolean(l, 0);
+            let inner = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
             let (helpers, cancelled) = Helpers::set_up(l, parts.helpers, natives);
             let task = new_metatable(l, host, helpers.guard, &parts.task, false);
             compat::raw_get(l, ffi::LUA_REGISTRYINDEX, task.reference as _);
@@ -255,6 +259,7 @@ impl Library {
                 sentinel,
                 classes,
                 cancelled,
+                inner,
                 belongings,
                 known,
                 protected,

@@ -319,6 +319,15 @@ impl<'a> Stack<'a> {
         Ok(unsafe { Coroutine::new(ffi::lua_tothread(self.l, slot)) })
     }
 
+    /// Lets the registry hold the coroutine at `slot` while it runs inside a task's own one, and until another one does.
+    pub(crate) fn hold_inner(&self, slot: i32) {
+        // SAFETY: the stack has room; the key exists, so storing takes no memory.
+        unsafe {
+            ffi::lua_pushvalue(self.l, slot);
+            ffi::lua_rawseti(self.l, ffi::LUA_REGISTRYINDEX, self.library.inner as _);
+        }
+    }
+
     /// The task handle at `slot`.
     pub(crate) fn handle(&self, slot: i32) -> Result<&'a Handle, Fault> {
         // SAFETY: the metatable's address shows that it is a handle, which stays on the stack during the call.

@@ -245,7 +245,7 @@ end
 -- The inside of a thread --------------------------------------------------------
 
 -- Those who write down how a task has ended: no cancel of the thread is theirs.
-local scribes = setmetatable({}, { __mode = "k" })
+local scribes = {}
 -- The jobs' tasks, by number.
 local jobs = {}
 -- Why the thread has been cancelled.
@@ -272,9 +272,12 @@ end
 -- Lets `done` have what a join of the task returns, whatever happens to the thread.
 local function record(task, done)
   natives.adopt(task)
-  scribes[spawn(function()
+  local scribe
+  scribe = spawn(function()
     done(task_methods.join(task))
-  end)] = true
+    scribes[scribe] = nil
+  end)
+  scribes[scribe] = true
 end
 
 local requests = {}
