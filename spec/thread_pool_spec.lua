@@ -71,18 +71,15 @@ describe("coev.thread.pool", function()
 
   it("lets a failing job fail its caller alone", with_pool(function(pool)
     run(function()
-      local results = {}
+      local results, tasks = {}, {}
       for i = 1, 10 do
-        coev.spawn(function()
+        tasks[i] = coev.spawn(function()
           local ok, value = coev.pcall(pool.call, pool, i % 2 == 0 and "double" or "fail", i)
           results[i] = ok and value or tostring(value)
         end)
       end
-      coev.spawn(function() end)
-      while #results < 10 do
-        coev.sleep(0.001)
-      end
       for i = 1, 10 do
+        tasks[i]:await()
         assert.equal(i % 2 == 0 and 2 * i or "oops", results[i])
       end
     end)

@@ -7,13 +7,15 @@ use mlua::ffi::{self, lua_Debug, lua_Hook, lua_State};
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// Where the Lua code of one thread runs: what its signal handler needs to know.
 pub(crate) struct Hookable {
     /// The coroutine that a task runs in, or null; where coev has resumed one inside it, that one, which the registry
     /// holds. One that coev has not resumed is reached when that is left.
     running: AtomicPtr<lua_State>,
+    /// Has the thread been told to end? Then whatever runs is hooked.
+    insists: AtomicBool,
     /// The hook.
     hook: lua_Hook,
 }
@@ -30,6 +32,7 @@ impl Hookable {
     pub(super) fn new<H: Host>() -> Hookable {
         Hookable {
             running: AtomicPtr::new(ptr::null_mut()),
+            insists: AtomicBool::new(false),
             hook: interrupt::<H>,
         }
     }
@@ -39,7 +42,16 @@ impl Hookable {
     pub(crate) fn enter(&self, co: Coroutine) -> Outer {
         let outer = self.running.load(Ordering::Relaxed);
         self.running.store(co.raw(), Ordering::Relaxed);
+        if self.insists.load(Ordering::Relaxed) {
+            // SAFETY: the coroutine is anchored, as its type says, and a state runs in this thread alone.
+            unsafe { ffi::lua_sethook(co.raw(), Some(self.hook), ffi::LUA_MASKCOUNT, AGAIN) };
+        }
         Outer(outer)
+    }
+
+    /// From now on whatever runs is hooked.
+    pub(crate) fn insist(&self) {
+        self.insists.store(true, Ordering::Relaxed);
     }
 
     /// It is back.

@@ -433,7 +433,11 @@ impl Runtime {
         let Some(thread) = self.own_thread() else {
             return false;
         };
-        thread.heed()
+        let cancelled = thread.heed();
+        if cancelled && let Some(hookable) = self.threads.hookable() {
+            hookable.insist();
+        }
+        cancelled
     }
 
     /// Looks what the thread has been asked for.
