@@ -401,9 +401,13 @@ class.readiness = {
     if writable and wanted:find("w", 1, true) then ready = ready .. "w" end
     if ready ~= "" then return ready end
   end,
-  watch = function(self, _, callback)
-    local _, _, seen = readiness(self)
+  watch = function(self, events, callback)
+    local readable, writable, seen = readiness(self)
+    -- What has changed since the last look is not told again. `events` is as of polls, or a case's word.
+    local ready = readable and (events == nil or events:find("r", 1, true) ~= nil)
+      or writable and (events == "send" or events ~= nil and events:find("w", 1, true) ~= nil)
     watching[callback] = spawn(function()
+      if ready then callback() end
       while true do
         seen = watch(self, seen)
         callback()
