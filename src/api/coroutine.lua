@@ -178,7 +178,7 @@ end
 
 function natives.failure(failure)
   -- Where memory has failed, or the handler, there is the error alone.
-  if getmetatable(failure) ~= Failure then return failure end
+  if type(failure) ~= "table" then return failure end
   return failure.err, failure.traceback
 end
 
