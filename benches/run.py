@@ -26,6 +26,8 @@ BUILD = ROOT / "build" / "bench"
 PEERS = BUILD / "peers"
 LUAS = ["5.1", "5.2", "5.3", "5.4", "5.5", "luajit"]
 NEEDS = {
+    "cjson": 'require "cjson"',
+    "cmsgpack": 'require "cmsgpack"',
     "coev": 'require "coev"',
     "cqueues": 'require "cqueues"',
     "cqueues_sleep": 'require "cqueues"',
@@ -703,6 +705,68 @@ def bench_poll():
         for lua, kind in values
     ]
     table("poll: 1000 sockets ready to read", ["lua", "kind", "ns/event", "coev/luv"], rows)
+
+
+def bench_pack():
+    """ns for a value that becomes bytes and a value again: coev, Lua source, cjson and cmsgpack"""
+    for value, count in (("fields", 300_000), ("string", 1_000_000), ("integers", 6000), ("records", 6000)):
+        cases = {}
+        for lua in chosen(["5.4", "luajit"]):
+            for kind in kinds_of(lua, ["coev", "lua", "cjson", "cmsgpack"]):
+                times = count // 10 if kind == "lua" else count
+                command = [lua_command(lua), "pack.lua", kind, value, times]
+                cases[lua, kind] = lambda command=command, lua=lua: call(command, lua)
+        values = interleave(cases)
+        rows = []
+        for lua, kind in values:
+            own, name = kind == "coev", f"pack {value} {lua} {kind}"
+            to_coev = ratio(values, (lua, kind), (lua, "coev"))
+            factor = {"lua": 3, "cmsgpack": 1}.get(kind) if value == "fields" else None
+            rows.append([
+                lua, kind, spread(values[lua, kind], 0),
+                "-" if own else verdict(f"{name}/coev", to_coev, factor, True),
+            ])
+        table(f"pack: {value}", ["lua", "kind", "ns", "peer/coev"], rows)
+
+
+def on_all_processors(command, lua=None):
+    """Runs a program that prints one number, on any CPU."""
+    child = start(command, lua)
+    try:
+        return float(reap(child)[0])
+    finally:
+        kill(child)
+
+
+def bench_threads():
+    """ns to start and join a thread, and for what passes between two; C does the same without coev"""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    counts = {"start": 200, "ping_pong": 20_000, "strings": 300_000, "tables": 100_000, "map_one": 400, "map_two": 400}
+    limits = {"start": 1.3, "ping_pong": 1.3, "strings": 1 / 0.6}
+    cases = {}
+    for lua in chosen(["5.1", "5.4", "luajit"]):
+        library = "libluajit-5.1.so.2" if lua == "luajit" else f"liblua{lua}.so.0"
+        reference = BUILD / f"threads-{lua}"
+        source = HERE / "threads.c"
+        linked = subprocess.run(
+            ["cc", "-O2", "-Wall", "-Wextra", "-o", reference, source, "-lpthread", f"-l:{library}"], check=False)
+        for kind, count in counts.items():
+            cases[lua, kind, "coev"] = lambda lua=lua, kind=kind, count=count: on_all_processors(
+                [lua_command(lua), "threads.lua", kind, count], lua)
+            if kind in limits and linked.returncode == 0:
+                cases[lua, kind, "C"] = lambda reference=reference, kind=kind, count=count: on_all_processors(
+                    [reference, kind, count])
+    values = interleave(cases)
+    rows = [
+        [
+            lua, kind, who, spread(values[lua, kind, who], 0),
+            verdict(f"threads {kind} {lua} coev/C", ratio(values, (lua, kind, who), (lua, kind, "C")), limits.get(kind))
+            if who == "coev" else "-",
+            spread(ratio(values, (lua, "map_one", who), (lua, kind, who)), 2) if kind == "map_two" else "-",
+        ]
+        for lua, kind, who in values
+    ]
+    table("threads", ["lua", "kind", "who", "ns", "coev/C", "against one thread"], rows)
 
 
 BENCHES = {name[6:]: value for name, value in list(globals().items()) if name.startswith("bench_")}

@@ -98,6 +98,13 @@ describe("types/coev.lua", function()
     end
   end)
 
+  it("has the methods of shared maps", function()
+    local methods = {}
+    for name in pairs(names.Shared) do methods[name] = coev.thread.shared()[name] end
+    assert_same_names(methods, names.Shared)
+    assert.is_nil(coev.thread.shared().same)
+  end)
+
   it("has the functions of coev.socket", function()
     assert_same_names(names_of(coev.socket), names.socket)
   end)
@@ -126,5 +133,25 @@ describe("types/coev.lua", function()
     assert_same_names(names_of(getmetatable(dgram).__index), names_of(names.Socket, names.Dgram))
     stream:close()
     dgram:close()
+  end)
+
+  it("has the functions and methods of coev.thread", function()
+    -- What sockets have for those who ask as LuaSocket's: of no use here.
+    local function methods_of(object)
+      local methods = names_of(getmetatable(object).__index)
+      methods.class = nil
+      return methods
+    end
+    assert_same_names(names_of(coev.thread), names.thread)
+    local thread = coev.thread.new("return 1")
+    local job, pool = thread:spawn("return 2"), coev.thread.pool(1)
+    assert_same_names(methods_of(thread), names.Thread)
+    assert_same_names(methods_of(job), names.Job)
+    assert_same_names(methods_of(pool), names.Pool)
+    assert_same_names(methods_of(coev.thread.channel()), names.ThreadChannel)
+    pool:close()
+    pool:join()
+    thread:join()
+    job:join()
   end)
 end)

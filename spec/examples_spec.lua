@@ -300,6 +300,76 @@ describe("examples/dns.lua", function()
   end)
 end)
 
+describe("examples/mandelbrot.lua", function()
+  it("writes a picture, and shows how far it is", function()
+    local result = child.run_file("examples/mandelbrot.lua", { arguments = { 48, 32, 2 } })
+    assert.equal(0, result.status, result.stderr)
+    local header = "P6\n48 32\n255\n"
+    assert.equal(header, result.stdout:sub(1, #header))
+    assert.equal(#header + 3 * 48 * 32, #result.stdout)
+    -- The middle is of the set, the corner is not.
+    local middle = #header + 3 * (16 * 48 + 30)
+    assert.equal("\0\0\0", result.stdout:sub(middle + 1, middle + 3))
+    assert.not_equal("\0\0\0", result.stdout:sub(#header + 1, #header + 3))
+    assert.truthy(result.stderr:find("100%", 1, true))
+    assert.truthy(result.stderr:find("48 x 32 points on 2 threads in ", 1, true))
+  end)
+end)
+
+describe("examples/osthread.lua", function()
+  it("talks to a thread that computes, and ends another", function()
+    local result = child.run_file("examples/osthread.lua", { arguments = { 60000 } })
+    assert.equal(0, result.status, result.stderr)
+    assert.truthy(result.stdout:find("primes in all:\t6057\n", 1, true), result.stdout)
+    assert.truthy(result.stdout:find("an endless one was ended:\tcancelled: enough\n", 1, true), result.stdout)
+    assert.equal("", result.stderr)
+  end)
+end)
+
+describe("examples/multicore_http.lua", function()
+  it("serves pages from several threads, and counts them together", function()
+    with_server("multicore_http", function(port)
+      helper.run(function()
+        local function get(path)
+          local client = assert(socket.connect("127.0.0.1", port))
+          client:send("GET " .. path .. " HTTP/1.1\r\nHost: x\r\n\r\n")
+          local status, length, line = client:receive(), nil, client:receive()
+          while line ~= "" do
+            length = line:match("^Content%-Length: (%d+)$") or length
+            line = client:receive()
+          end
+          local body = client:receive(tonumber(length))
+          client:close()
+          return status, body
+        end
+        local tasks = {}
+        for i = 1, 20 do
+          tasks[i] = coev.spawn(get, i % 2 == 0 and "/fib" or "/")
+        end
+        for i = 1, 20 do
+          local status, body = tasks[i]:await()
+          assert.equal("HTTP/1.1 200 OK", status)
+          assert.matches(i % 2 == 0 and "^46368\n$" or "^hello from serve %d\n$", body)
+        end
+        assert.equal("HTTP/1.1 404 Not Found", (get("/nothing")))
+        assert.same({ "HTTP/1.1 200 OK", "22\n" }, { get("/hits") })
+      end)
+    end, { 0, 2 })
+  end)
+end)
+
+describe("examples/blocking_files.lua", function()
+  it("reads files in a pool, and says what cannot be read", function()
+    local result = child.run_file("examples/blocking_files.lua", { arguments = { "LICENSE", "no such file" } })
+    assert.equal(0, result.status, result.stderr)
+    assert.matches(" %d+ lines +%d+ bytes  LICENSE\n", result.stdout)
+    assert.truthy(result.stdout:find("no such file: No such file or directory", 1, true), result.stdout)
+    assert.truthy(result.stdout:find("and a clock went on meanwhile\n", 1, true))
+    result = child.run_file("examples/blocking_files.lua")
+    assert.matches("examples/echo.lua\n", result.stdout)
+  end)
+end)
+
 describe("examples/demo.lua", function()
   it("runs them all, redis where it is installed, and leaves nothing behind", function()
     local result = child.run_file("examples/demo.lua")

@@ -37,4 +37,6 @@ vm::entry_points! {
     luaopen_coev_barrier => Some(c"barrier");
     /// `require "coev.channel"`
     luaopen_coev_channel => Some(c"channel");
+    /// `require "coev.thread"`
+    luaopen_coev_thread => Some(c"thread");
 }

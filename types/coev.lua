@@ -376,6 +376,50 @@ function coev.xpcall(f, handler, ...) end
 ---@param what? { coroutine?: boolean, pcall?: boolean, socket?: boolean } all when absent
 function coev.patch(what) end
 
+---Copies values into a string, which `coev.unpack` reads in any Lua, on any machine: nil,
+---booleans, numbers (integers stay integers, floats floats; without integers, a number
+---that is exactly an integer goes as one), strings, tables with cycles and shared
+---references, functions (as `coev.thread` copies them, and for the same Lua only), and
+---LuaJIT's 64-bit integers.
+---
+---*Raises* for what cannot be sent, and says where it is: a table with a metatable, a C
+---function of no standard library, userdata, a coroutine, light userdata, other cdata,
+---what only threads can share; also beyond `coev.message_limits`.
+---@param ... any
+---@return string bytes
+---@nodiscard
+function coev.pack(...) end
+
+---The values that a string of `coev.pack` holds, the first of which may be nil, too.
+---
+---Safe on hostile input: it takes memory in proportion to the string. *Fails* with
+---"malformed message", "oversized", "unsupported version" (of the format), "functions are
+---not allowed" or "unknown function" (by name, and not there). Where a key comes twice,
+---the last one holds.
+---@param bytes string
+---@param options? coev.UnpackOptions
+---@return any ... the values; nil and what is wrong
+function coev.unpack(bytes, options) end
+
+---What `coev.unpack` allows.
+---@class coev.UnpackOptions
+---@field functions? boolean may there be functions (default false)? Bytecode can do anything to a process: only for strings from those whom you let run code
+---@field depth? integer levels of tables (default: that of `coev.message_limits`), at most 1000
+---@field size? integer bytes of the string (default: that of `coev.message_limits`)
+local UnpackOptions = {}
+
+---What messages may be at most in this Lua state: those of `coev.pack` and `coev.unpack`, of
+---sockets, and those that it sends to other threads. Without an argument it only tells.
+---@param limits? coev.MessageLimits nil restores the default; an absent field stays as it is
+---@return coev.MessageLimits before
+function coev.message_limits(limits) end
+
+---What messages may be at most.
+---@class coev.MessageLimits
+---@field depth? integer levels of tables (default 200), at most 1000
+---@field size? integer bytes (default 256 MiB)
+local MessageLimits = {}
+
 ---The stock coroutine functions, but waits inside pass through to the scheduler, at
 ---any depth: only what a script yields itself comes out of `resume` and `wrap`. The
 ---coroutines are plain ones, that the stock functions take too; resumed by those,
@@ -989,6 +1033,286 @@ function Channel:capacity() end
 ---@nodiscard
 function Channel:len() end
 
+---OS threads, and what they share. Also `require "coev.thread"`.
+---@class coev.thread
+local thread = {}
+
+coev.thread = thread
+
+---Starts an OS thread with a Lua of its own, at once: the standard libraries, this state's
+---`package.path` and `cpath` as they are now, `coev` ready to require. The chunk is the main
+---task of a scheduler of its own; the thread ends when all its tasks have. Arguments and
+---results are copied: nil, booleans, numbers, strings, tables without metatables (with their
+---cycles and shared parts), functions with copies of their upvalues, C functions of the
+---standard libraries by name; what threads share (threads, their channels, shared maps) goes
+---by reference; sockets move: the sender's is closed. *Raises* for all else, and says where it
+---is: `arg 2.cfg.cb: a coroutine cannot be sent`.
+---
+---A thread whose handle is collected runs on, and tells of its failure on stderr. When this
+---state is closed its threads are cancelled, unless they are detached, and waited for, two
+---seconds at most; what does not end by then is left.
+---@param code string|function|coev.thread.Options
+---@param ... any arguments of the chunk
+---@return coev.thread.Thread? thread nil when the system has no more threads
+---@return string? err
+function thread.new(code, ...) end
+
+---@class coev.thread.Options
+---@field [1] string|function the chunk
+---@field name? string as `thread:name()` answers it; the system shows its first 15 bytes
+---@field memory_limit? number bytes that its Lua may take; past them it fails with `not enough memory`
+---@field stack_size? number bytes of its C stack (default: 2 MiB)
+---@field suspended? boolean it starts at `thread:start()`
+local ThreadOptions = {}
+
+---The thread that this is.
+---@return coev.thread.Thread? thread nil in the interpreter's own state
+---@nodiscard
+function thread.self() end
+
+---@return integer count of threads that can run at the same time
+---@nodiscard
+function thread.cpus() end
+
+---A channel between threads: as `coev.channel.new`, but what is sent is copied, as arguments
+---of threads are. Whoever waits parks its task, not its thread. A task that waits for one
+---counts as one that the outside can wake: no deadlock is reported for it.
+---@param capacity? integer values that are kept until somebody receives them (default 0: sender and receiver meet); `math.huge`: any number
+---@return coev.thread.Channel channel
+---@nodiscard
+function thread.channel(capacity) end
+
+---Makes threads that take jobs, one at a time each. A job that fails, fails alone; a thread
+---whose memory is taken, or whose job waits for ever, begins again with a fresh state. A pool
+---that nobody holds any more is closed.
+---@param n integer threads
+---@param init? string|function|coev.thread.Options run first in each: a table that it returns has the operations that can be called by name
+---@return coev.thread.Pool? pool nil when the system has no more threads
+---@return string? err
+function thread.pool(n, init) end
+
+---*Waits.* Serves a port on several threads, each with a listener of its own (`SO_REUSEPORT`)
+---and `coev.socket.serve`, until it is cancelled: then it accepts no more, and returns when
+---the clients that there are have been served. *Raises* the error of a thread that fails.
+---@param host string
+---@param port integer 0: any, see `onlisten`
+---@param code string|function run in each thread: returns the function that gets each client
+---@param options? coev.thread.ServeOptions
+---@return 1? done
+---@return string? err why it cannot listen
+function thread.serve(host, port, code, options) end
+
+---@class coev.thread.ServeOptions
+---@field threads? integer (default: as many as can run at the same time)
+---@field max? integer clients at a time in each thread (default: any number)
+---@field onlisten? fun(host: string, port: integer) called when it listens
+local ServeOptions = {}
+
+---Made by `coev.thread.new`. Can be sent to other threads.
+---@class coev.thread.Thread
+local Thread = {}
+
+---Starts one that was made suspended.
+---@return boolean? news whether it has not been started before; nil when the system has no more threads
+---@return string? err
+function Thread:start() end
+
+---*Waits* for its end; any number may, also later.
+---@param timeout? number seconds
+---@return boolean ok
+---@return any ... results; or the error, as copied, and the thread's traceback; or "timeout"
+function Thread:join(timeout) end
+
+---*Waits* as `join` does. *Raises* the thread's error, or "timeout".
+---@param timeout? number seconds
+---@return any ... results
+function Thread:await(timeout) end
+
+---Ends it: every wait in it raises a cancelled error, and so does Lua code that computes (by a
+---hook, which is set only now), once and then each million instructions; `coev.shield` holds
+---that off. Out of reach: C functions, compiled traces of LuaJIT (`jit.off()` helps), and a
+---coroutine that coev has not resumed, before it yields.
+---@param reason? any copied (default "cancelled")
+---@return boolean alive false when it has ended
+function Thread:cancel(reason) end
+
+---Lets it stand still at its next wait, or in Lua code that computes.
+---@return boolean alive false when it has ended
+function Thread:pause() end
+
+---@return boolean alive false when it has ended
+function Thread:resume() end
+
+---Starts another task in it.
+---@param code string|function
+---@param ... any arguments
+---@return coev.thread.Job job
+function Thread:spawn(code, ...) end
+
+---@return "suspended"|"running"|"paused"|"done"|"failed"|"cancelled" status
+---@nodiscard
+function Thread:status() end
+
+---@return string name
+---@nodiscard
+function Thread:name() end
+
+---Lets it outlive this state.
+---@return coev.thread.Thread self
+function Thread:detach() end
+
+---Made by `thread:spawn` and `pool:submit`. Its failure, when nobody joins it, goes to stderr.
+---@class coev.thread.Job
+local Job = {}
+
+---*Waits* for its end.
+---@param timeout? number seconds
+---@return boolean ok
+---@return any ... results; or the error and its traceback; or "timeout"; or "the thread has ended"
+function Job:join(timeout) end
+
+---*Waits* as `join` does. *Raises* the job's error, or "timeout".
+---@param timeout? number seconds
+---@return any ... results
+function Job:await(timeout) end
+
+---Cancels its task. A job of a pool is not done when it has not begun; one that has begun goes
+---on, and nobody learns how it ends.
+---@param reason? any copied
+---@return boolean alive false when it has ended
+function Job:cancel(reason) end
+
+---@return "running"|"done"|"failed"|"cancelled" status
+---@nodiscard
+function Job:status() end
+
+---Made by `coev.thread.pool`.
+---@class coev.thread.Pool
+local Pool = {}
+
+---*Waits.* Runs a function, or an operation by its name, in one of the threads. A function is
+---sent to each thread once: its upvalues are those of its first call. *Raises* the job's error.
+---@param f function|string
+---@param ... any arguments
+---@return any ... results
+function Pool:call(f, ...) end
+
+---As `call`, without waiting.
+---@param f function|string
+---@param ... any arguments
+---@return coev.thread.Job job
+function Pool:submit(f, ...) end
+
+---*Waits.* Calls the function for each item. *Raises* the first error in the array's order.
+---@param array any[]
+---@param f function|string
+---@return any[] results the first result of each call, in order
+function Pool:map(array, f) end
+
+---Takes no more jobs; those that are queued are still done, and then its threads end.
+function Pool:close() end
+
+---*Waits* until its threads have ended.
+---@param timeout? number seconds
+---@return true? ended
+---@return "timeout"? err
+function Pool:join(timeout) end
+
+---Made by `coev.thread.channel`. `#channel` is how many values are kept. What was given to
+---somebody who is cancelled before its turn is passed on: nothing is lost, nothing comes twice.
+---@class coev.thread.Channel
+local ThreadChannel = {}
+
+---*Waits* for room. *Raises* for what cannot be copied.
+---@param value any not nil
+---@param timeout? number seconds
+---@return true? sent
+---@return "timeout"|"closed"? err
+function ThreadChannel:send(value, timeout) end
+
+---*Waits* for a value.
+---@param timeout? number seconds
+---@return any value nil and why there is none
+---@return "timeout"|"closed"? err
+function ThreadChannel:receive(timeout) end
+
+---@param value any not nil
+---@return boolean sent
+---@return "closed"? err
+function ThreadChannel:try_send(value) end
+
+---@return boolean received
+---@return any value or "closed", after false
+function ThreadChannel:try_receive() end
+
+---What is queued is still received; then, and for all who wait now, it is `nil, "closed"`.
+function ThreadChannel:close() end
+
+---*Waits* at each step; ends with the channel.
+---@return fun(): any
+function ThreadChannel:iter() end
+
+---@return number capacity `math.huge` where there is no bound
+---@nodiscard
+function ThreadChannel:capacity() end
+
+---@return integer count of values, as `#channel`
+---@nodiscard
+function ThreadChannel:len() end
+
+---A map that threads share: it crosses to them by reference.
+---@param contents? table copied, without a look at its metatable: keys and values as for `set`
+---@return coev.thread.Shared map
+---@nodiscard
+function thread.shared(contents) end
+
+---Made by `coev.thread.shared`. Keys are strings, numbers and booleans; numbers that are
+---equal are one key. Values are copies, as of arguments of a thread, and each `get` makes
+---a new one: to change a table in it, get it, change it, set it. What threads share (other
+---maps, channels, threads) is in it by reference; sockets, which move, cannot be in it. A
+---map that is in itself is never freed.
+---
+---Each method is one step for all threads, and none waits. `map.key`, `map.key = value` and
+---`#map` are `get`, `set` and `len`, but for keys that are names of methods: `map.get` is the
+---method, and to set it raises. From Lua 5.2 on, `pairs(map)` walks over the keys of its
+---start. `==` compares which map it is.
+---@class coev.thread.Shared
+local Shared = {}
+
+---@param key string|number|boolean
+---@return any value nil where there is none
+---@nodiscard
+function Shared:get(key) end
+
+---*Raises* for what cannot be copied, and says where in the value it is.
+---@param key string|number|boolean
+---@param value any nil takes away what is there
+function Shared:set(key, value) end
+
+---Adds to a number; nothing counts as 0. *Raises* when something else is there. Integers
+---wrap around, as in Lua.
+---@param key string|number|boolean
+---@param number? number (default 1)
+---@return number sum
+function Shared:add(key, number) end
+
+---Puts `desired` there if `expected` is there ("compare and set").
+---@param key string|number|boolean
+---@param expected nil|boolean|number|string nil: nothing is there
+---@param desired any as of `set`
+---@return boolean done
+---@return any found what is there instead, after false
+function Shared:cas(key, expected, desired) end
+
+---All keys, in no order.
+---@return (string|number|boolean)[] keys
+---@nodiscard
+function Shared:keys() end
+
+---@return integer count of keys, as `#map`
+---@nodiscard
+function Shared:len() end
+
 ---LuaSocket's module, cooperative: names, shapes and error strings follow
 ---LuaSocket 3.1. Also `require "coev.socket"`.
 ---@class coev.socket
@@ -1471,6 +1795,25 @@ function Client:write(...) end
 ---@return string? err
 ---@return integer? sent
 function Client:sendfile(path, offset, length) end
+
+---*Waits* until values are sent, as `coev.pack` copies them, but without functions: their
+---length in four bytes, the lowest first, and that many bytes. *Raises* for what cannot be
+---sent. *Fails* with "closed" or "timeout", and whether the message has begun to go out:
+---if not, nothing of it does; if so, the rest goes out before whatever is sent next (if
+---only `send("")`), and it is not to be sent again. The same holds after a cancel.
+---@param ... any
+---@return true? ok
+---@return string? err
+---@return boolean? begun
+function Client:sendmessage(...) end
+
+---*Waits* for the values of one `sendmessage`. Lines and counted reads may come between.
+---*Fails* with "closed" or "timeout", and keeps what has come: the next call goes on with it;
+---with "oversized" and the size of the message, which stays where it is; with what
+---`coev.unpack` says of bad ones, which are gone then.
+---@param max_size? integer bytes (default 16 MiB); what is made of them takes up to forty times as much memory
+---@return any ... the values; nil and what is wrong
+function Client:receivemessage(max_size) end
 
 ---Bytes received, bytes sent, seconds since it was made. Source: LuaSocket 3.1.
 ---@return integer received

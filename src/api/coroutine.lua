@@ -163,6 +163,8 @@ else
       return step(co, coev_resume(co, yield(...)))
     end
     if ok then return ok, ... end
+    -- There is no memory for more, and a message handler would not be called either.
+    if ... == "not enough memory" then return false, (...) end
     return false, with_traceback((...), co)
   end
 
@@ -175,6 +177,8 @@ else
 end
 
 function natives.failure(failure)
+  -- Where memory has failed, or the handler, there is the error alone.
+  if type(failure) ~= "table" then return failure end
   return failure.err, failure.traceback
 end
 

@@ -195,5 +195,25 @@ local function make_list(...) return natives.make_list(...) end
 local function wait_elsewhere(...) return natives.wait_elsewhere(...) end
 local function nobody_waits(...) return natives.nobody_waits(...) end
 
+-- Begins a thread with what coev.thread.new has sent.
+local function begin(...)
+  natives.begin(...)
+end
+
+-- Sees to what this thread has been asked for.
+local function heed()
+  if natives.heed then natives.heed() end
+end
+
+-- This thread shall end: raises in the running code.
+local function interrupted()
+  natives.interrupted()
+end
+
+-- What the copying of values asks: `natives.cross` has the answers.
+local function cross(what, about)
+  return natives.cross[what](about)
+end
+
 return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, tell, fire, wait_outside, hand_over,
-  make_list, wait_elsewhere, nobody_waits, run_ended, tell_of_end, Cancelled
+  make_list, wait_elsewhere, nobody_waits, run_ended, tell_of_end, begin, heed, interrupted, cross, Cancelled

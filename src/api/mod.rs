@@ -1,5 +1,6 @@
 //! What Lua sees: one file a noun. Each function reads its arguments, makes an operation, and answers an `Outcome`.
 
+mod copy;
 mod fd_set;
 mod natives;
 mod scheduler;
@@ -7,6 +8,7 @@ mod socket;
 mod supervisor;
 mod sync;
 mod task;
+mod thread;
 mod timer;
 
 use crate::runtime::Runtime;
@@ -55,6 +57,7 @@ pub(crate) static PARTS: Parts = Parts {
         fd_set::CLASSES,
         timer::CLASSES,
         sync::CLASSES,
+        thread::CLASSES,
     ],
     modules: &[
         socket::MODULE,
@@ -69,9 +72,10 @@ pub(crate) static PARTS: Parts = Parts {
         sync::WAITGROUP,
         sync::BARRIER,
         sync::CHANNEL,
+        thread::MODULE,
     ],
     additions: socket::ADDITIONS,
-    natives: natives::FUNCTIONS,
+    natives: &[natives::FUNCTIONS, thread::NATIVES],
     helpers: Source {
         name: c"=coev",
         text: include_str!("helpers.lua"),
@@ -85,6 +89,11 @@ pub(crate) static PARTS: Parts = Parts {
             name: c"=coev.coroutine",
             text: include_str!("coroutine.lua"),
         },
+        Source {
+            name: c"=coev.copy",
+            text: include_str!("copy.lua"),
+        },
+        thread::SHARED_MAP,
         sync::OBJECTS,
         sync::SELECT,
     ],
@@ -95,10 +104,10 @@ const POLL: Module = Module {
     name: c"poll",
     loaded_as: c"coev.poll",
     functions: &[],
-    source: Source {
+    sources: &[Source {
         name: c"=coev.poll",
         text: include_str!("poll.lua"),
-    },
+    }],
 };
 
 /// Starts the runtime of a universe.

@@ -1,6 +1,6 @@
 //! What only the embedded Lua sees: the primitives of which it makes cancels, deadlines, groups and coroutines.
 
-use super::{fd_set, function, sync, timer};
+use super::{copy, fd_set, function, sync, timer};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
 use crate::vm::{
@@ -9,6 +9,9 @@ use crate::vm::{
 
 /// The functions.
 pub(super) const FUNCTIONS: &[Function] = &[
+    copy::LIMITS,
+    copy::PACK,
+    copy::UNPACK,
     fd_set::CLOSINGS,
     fd_set::FDS,
     fd_set::GATHER,
@@ -111,7 +114,7 @@ fn set_poller(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `descend(co)`: the running coroutine is about to resume `co` and relays its waits; answers whether it can.
 fn descend(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    answer(runtime.descend(stack, stack.coroutine(FIRST)?))
+    answer(runtime.descend(stack, stack.coroutine(FIRST)?, FIRST))
 }
 
 /// `ascend()`: it is back.

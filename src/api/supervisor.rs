@@ -22,10 +22,10 @@ pub(super) const MODULE: Module = Module {
         function!(c"release_waiters", release_waiters),
         function!(waits c"let_run", let_run),
     ],
-    source: Source {
+    sources: &[Source {
         name: c"=coev.supervisor",
         text: include_str!("supervisor.lua"),
-    },
+    }],
 };
 
 /// The arguments, by position.

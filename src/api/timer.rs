@@ -14,10 +14,10 @@ pub(super) const MODULE: Module = Module {
     name: c"timer",
     loaded_as: c"coev.timer",
     functions: &[],
-    source: Source {
+    sources: &[Source {
         name: c"=coev.timer",
         text: include_str!("timer.lua"),
-    },
+    }],
 };
 
 /// `coev.after`

@@ -349,13 +349,13 @@ impl Runtime {
             self.disarm_clock(run.number);
             state.forget_clock(&self.library, run.number);
         } else {
-            self.conclude(state, run);
+            self.conclude_run(state, run);
         }
         told
     }
 
     /// A run has ended well: the timer goes on or stops.
-    fn conclude(&self, state: State, run: Run) {
+    fn conclude_run(&self, state: State, run: Run) {
         let interval = state.clock_interval(&self.library, run.number);
         let mut core = self.core.borrow_mut();
         let goes_on = core.clocks.conclude(run.number, interval, run.began);
@@ -382,7 +382,7 @@ impl Runtime {
         if observed {
             state.run_ended(&self.library, run.number, false);
         }
-        self.conclude(state, run);
+        self.conclude_run(state, run);
         true
     }
 

@@ -2,7 +2,7 @@
 
 use super::clocks::Clocks;
 use super::events::Events;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Letter};
 use super::interests::{Interests, WAKER_KEY};
 use super::now;
 use super::parked::{Parked, Ticket};
@@ -34,6 +34,10 @@ pub(super) struct Core {
     pub(super) inbox: Option<Inbox>,
     /// How many wake-ups other threads still owe.
     pub(super) owed: usize,
+    /// How many tasks wait for what only another thread can do.
+    pub(super) outward: usize,
+    /// Has another thread asked for something?
+    pub(super) alerted: bool,
     /// Switches since timers and I/O were looked at.
     pub(super) switches: u32,
     /// When that was.
@@ -229,6 +233,35 @@ impl Core {
         }
     }
 
+    /// Takes in what other threads have sent.
+    pub(super) fn take_in(&mut self) {
+        let letters = self.inbox.as_ref().map(Inbox::take);
+        for letter in letters.unwrap_or_default() {
+            match letter {
+                Letter::Answer(task) => {
+                    self.owed -= 1;
+                    self.wake_waiting(task);
+                }
+                Letter::Wake(task) => self.wake_waiting(task),
+                Letter::Alert => self.alerted = true,
+            }
+        }
+    }
+
+    /// Have other threads sent something?
+    pub(super) fn has_mail(&self) -> bool {
+        self.inbox.as_ref().is_some_and(Inbox::is_pending)
+    }
+
+    /// Makes a task ready that waits for an operation: the letter may be late, and the task suspended by now, which is
+    /// for others to end.
+    fn wake_waiting(&mut self, task: TaskId) {
+        let waits = |record: &Task<Body>| record.phase != Phase::Suspended;
+        if self.tasks.get(task).is_some_and(|record| waits(record)) {
+            self.wake(task);
+        }
+    }
+
     /// Asks the system what is ready, waiting so many nanoseconds at most, and wakes who waited for it.
     pub(super) fn poll(&mut self, wait: Option<u64>) -> io::Result<()> {
         self.poller()?;
@@ -249,11 +282,8 @@ impl Core {
         if let Some(start) = start {
             self.totals.idle += now().since(start);
         }
-        if has_mail && let Some(inbox) = &self.inbox {
-            for task in inbox.take() {
-                self.owed -= 1;
-                self.wake(task);
-            }
+        if has_mail {
+            self.take_in();
         }
         match polled {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),

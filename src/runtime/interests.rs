@@ -1,7 +1,10 @@
 //! Who waits for which descriptor, and what is known of its readiness.
 
+use super::Runtime;
 use crate::sched::TaskId;
 use crate::sys::poller::Event;
+use std::io;
+use std::os::fd::RawFd;
 
 /// Ties what the poller says to a source. A key whose source has gone fits no later one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -188,6 +191,39 @@ impl Interests {
     fn source(&mut self, key: Key) -> Option<&mut Source> {
         let source = self.sources.get_mut(key.index as usize)?;
         (source.live && source.generation == key.generation).then_some(source)
+    }
+}
+
+impl Runtime {
+    /// Lets the poller watch a descriptor.
+    pub(crate) fn add_interest(&self, fd: RawFd, direction: Direction) -> io::Result<Key> {
+        let mut core = self.core.borrow_mut();
+        let key = core.interests.insert(direction);
+        if let Err(error) = core
+            .poller()
+            .and_then(|poller| poller.add(fd, key.to_bits()))
+        {
+            core.interests.remove(key);
+            return Err(error);
+        }
+        Ok(key)
+    }
+
+    /// Forgets a descriptor that stays open, and wakes who waited for it.
+    pub(crate) fn abandon_interest(&self, fd: RawFd, key: Key) {
+        if let Some(poller) = &self.core.borrow().poller {
+            // That it has gone already is no failure.
+            let _ = poller.unwatch(fd);
+        }
+        self.forget_interest(key);
+    }
+
+    /// Forgets a descriptor that is about to be closed, and wakes who waited for it.
+    pub(crate) fn forget_interest(&self, key: Key) {
+        let mut core = self.core.borrow_mut();
+        for task in core.interests.remove(key).into_iter().flatten() {
+            core.wake(task);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod select;
 mod signal;
 pub(crate) mod stream;
 pub(crate) mod sync;
+pub(crate) mod thread;
 mod turn;
 mod wait;
 mod waking;
@@ -32,16 +33,18 @@ pub(crate) use select::Select;
 
 use crate::error::Fault;
 use crate::sched::Scopes;
+use crate::vm::copy::Limits;
 use crate::vm::{
     Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value,
 };
 use core::Core;
-use interests::{Direction, Key};
+use interests::Key;
 use resolver::Resolver;
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use thread::Threads;
 use wait::BUDGET;
 
 /// The scheduler, the poller and the timers of one universe.
@@ -102,6 +105,10 @@ pub(crate) struct Runtime {
     has_poller: Cell<bool>,
     /// Has a task that gave way been given the mark that makes its call raise?
     alarmed: Cell<bool>,
+    /// The threads that it has started, and its own.
+    threads: Threads,
+    /// What a message may be at most.
+    pub(crate) limits: Cell<Limits>,
     /// The process that the runtime belongs to.
     process: u32,
     /// Has the state begun to close?
@@ -146,6 +153,8 @@ impl Runtime {
             endows_tasks: Cell::new(false),
             has_poller: Cell::new(false),
             alarmed: Cell::new(false),
+            threads: Threads::default(),
+            limits: Cell::default(),
             process: std::process::id(),
             closed: Cell::new(false),
         }
@@ -318,37 +327,6 @@ impl Runtime {
     pub(crate) fn departures(&self) -> Departures {
         Rc::clone(&self.departures)
     }
-
-    /// Lets the poller watch a descriptor.
-    pub(crate) fn add_interest(&self, fd: RawFd, direction: Direction) -> io::Result<Key> {
-        let mut core = self.core.borrow_mut();
-        let key = core.interests.insert(direction);
-        if let Err(error) = core
-            .poller()
-            .and_then(|poller| poller.add(fd, key.to_bits()))
-        {
-            core.interests.remove(key);
-            return Err(error);
-        }
-        Ok(key)
-    }
-
-    /// Forgets a descriptor that stays open, and wakes who waited for it.
-    pub(crate) fn abandon_interest(&self, fd: RawFd, key: Key) {
-        if let Some(poller) = &self.core.borrow().poller {
-            // That it has gone already is no failure.
-            let _ = poller.unwatch(fd);
-        }
-        self.forget_interest(key);
-    }
-
-    /// Forgets a descriptor that is about to be closed, and wakes who waited for it.
-    pub(crate) fn forget_interest(&self, key: Key) {
-        let mut core = self.core.borrow_mut();
-        for task in core.interests.remove(key).into_iter().flatten() {
-            core.wake(task);
-        }
-    }
 }
 
 impl Host for Runtime {
@@ -366,8 +344,14 @@ impl Host for Runtime {
         self.closed.get()
     }
 
+    fn interrupted(&self) -> bool {
+        self.is_interrupted()
+    }
+
     fn close(&self) {
         self.closed.set(true);
+        self.leave_lines();
+        self.threads.close();
         let core = self.core.take();
         drop(core);
         self.scratch.take();

@@ -8,6 +8,7 @@ use super::select::Select;
 use super::signal::Settle;
 use super::stream::{Accept, Bind, Connect, Receive, ReceiveFrom, Relay, Send, SendFile, SendTo};
 use super::sync::{Choice, Place};
+use super::thread::Crossing;
 use crate::sched::{Moment, TaskId};
 use crate::vm::{Reply, Value};
 
@@ -51,6 +52,8 @@ pub(crate) enum Operation {
     Select(Box<Select>),
     /// What is known of a host.
     Resolve(Box<Resolve>),
+    /// Something that threads share.
+    Crossing(Crossing),
 }
 
 /// What polling answers. `Pending`: the task's id has been left where the wake-up will come from.
@@ -114,6 +117,7 @@ impl Operation {
             Operation::Relay(relay) => relay.poll(runtime, task),
             Operation::Select(select) => select.poll(runtime, task),
             Operation::Resolve(resolve) => resolve.poll(runtime, task),
+            Operation::Crossing(crossing) => crossing.poll(runtime, task),
         }
     }
 
@@ -130,6 +134,7 @@ impl Operation {
             Operation::Relay(relay) => relay.cut_short("timeout"),
             Operation::Select(_) => Reply::one(""),
             Operation::Connect(connect) => connect.expire(runtime),
+            Operation::Crossing(crossing) => crossing.expired(),
             Operation::Event(_)
             | Operation::Watch(_)
             | Operation::Accept(_)
@@ -167,6 +172,7 @@ impl Operation {
             Operation::SendFile(send) => send.withdraw(runtime, task),
             Operation::Relay(relay) => relay.withdraw(runtime, task),
             Operation::Select(select) => select.withdraw(runtime, task),
+            Operation::Crossing(crossing) => crossing.withdraw(runtime),
         }
     }
 
@@ -195,6 +201,7 @@ impl Operation {
             }
             Operation::Select(select) => format!("select of {} descriptors", select.len()),
             Operation::Resolve(resolve) => format!("look-up of {}", resolve.subject()),
+            Operation::Crossing(crossing) => crossing.describe().into(),
         }
     }
 }

@@ -73,6 +73,12 @@ impl Parked {
         ticket.event().is_some()
     }
 
+    /// Gives all operations back.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Operation> + use<> {
+        self.free.clear();
+        std::mem::take(&mut self.operations).into_iter().flatten()
+    }
+
     /// The operation, which stays; none for those that need no memory.
     pub(super) fn get(&mut self, ticket: Ticket) -> Option<&mut Operation> {
         self.operations.get_mut(ticket.0 as usize)?.as_mut()

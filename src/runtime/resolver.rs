@@ -1,7 +1,7 @@
 //! Questions to the resolver, answered by a few threads. Equal ones in flight are asked once.
 
 use super::Runtime;
-use super::inbox::Sender;
+use super::inbox::{Letter, Sender};
 use super::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
@@ -113,7 +113,7 @@ impl Resolver {
             let _ = case.finding.set(finding);
             self.desk().open.retain(|other| !Arc::ptr_eq(other, &case));
             for task in std::mem::take(&mut *case.lock_waiters()) {
-                sender.wake(task);
+                sender.post(Letter::Answer(task));
             }
         }
     }
@@ -250,7 +250,10 @@ mod tests {
         };
         let mut woken = Vec::new();
         while woken.len() < tasks.len() {
-            woken.extend(inbox.take());
+            woken.extend(inbox.take().into_iter().map(|letter| match letter {
+                Letter::Answer(task) => task,
+                Letter::Wake(_) | Letter::Alert => panic!("nobody has sent this"),
+            }));
             std::thread::yield_now();
         }
         woken.sort_by_key(|task| task.to_bits());

@@ -118,12 +118,16 @@ impl Runtime {
         self.note_loose();
     }
 
-    /// The running coroutine is about to resume `co`, and passes on what its waits yield. Answers whether they can be
+    /// The running coroutine is about to resume `co`, which lies at `slot`, and passes on what its waits yield. Answers whether they can be
     /// passed on as far as the scheduler.
-    pub(crate) fn descend(&self, stack: &Stack, co: Coroutine) -> bool {
+    pub(crate) fn descend(&self, stack: &Stack, co: Coroutine, slot: i32) -> bool {
         let connected = self.parkable(stack.state()).is_some();
         if connected {
             self.innermost.set(co);
+            if let Some(hookable) = self.threads.hookable() {
+                stack.hold_inner(slot);
+                hookable.enter(co);
+            }
         }
         connected
     }
@@ -131,6 +135,9 @@ impl Runtime {
     /// The running coroutine is the innermost one again.
     pub(crate) fn ascend(&self, stack: &Stack) {
         self.innermost.set(stack.state().coroutine());
+        if let Some(hookable) = self.threads.hookable() {
+            hookable.enter(stack.state().coroutine());
+        }
     }
 
     /// Where the wait that a nested coroutine has passed up goes from here.

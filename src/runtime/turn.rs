@@ -202,7 +202,12 @@ impl Runtime {
         self.coroutine.set(co);
         self.innermost.set(co);
         self.budget.set(BUDGET);
+        let hookable = self.threads.hookable();
+        let outer = hookable.map(|hookable| hookable.enter(co));
         let resumed = co.resume(state, count);
+        if let (Some(hookable), Some(outer)) = (hookable, outer) {
+            hookable.leave(outer);
+        }
         self.scoped.set(false);
         resumed
     }
@@ -409,7 +414,8 @@ impl Runtime {
             Goal::Turn(Some(until)) => Some(next.map_or(until, |next| next.min(until))),
             _ => next,
         };
-        (until.is_some() || core.interests.has_waiters() || core.owed > 0).then_some(until)
+        let outside = core.interests.has_waiters() || core.owed > 0 || core.outward > 0;
+        (until.is_some() || outside).then_some(until)
     }
 
     /// Fires the timers that are due and takes in what the system and other threads have; then lets a hook that was
@@ -428,8 +434,13 @@ impl Runtime {
         drop(core);
         self.fire(state)?;
         core = self.core.borrow_mut();
+        if core.has_mail() {
+            core.take_in();
+        }
         let mut wait = match until {
-            Some(until) if core.queue.is_empty() => until.map(|until| until.since(now())),
+            Some(until) if core.queue.is_empty() && !core.alerted => {
+                until.map(|until| until.since(now()))
+            }
             _ => Some(0),
         };
         if self.has_poller.get() && wait != Some(0) {
@@ -444,7 +455,11 @@ impl Runtime {
         } else {
             core.poll(wait)
         };
+        let alerted = std::mem::take(&mut core.alerted);
         drop(core);
+        if alerted {
+            self.heed(state)?;
+        }
         if until.is_some() {
             self.fire(state)?;
         }

@@ -9,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod failure;
 pub(crate) mod host;
 pub(crate) mod hosts;
+pub(crate) mod interrupt;
 pub(crate) mod names;
 pub(crate) mod poller;
 pub(crate) mod readiness;

@@ -3,6 +3,12 @@
 use mlua::ffi::{self, lua_State};
 use std::os::raw::{c_int, c_void};
 
+mod values;
+
+pub(super) use values::{
+    Number, join_upvalues, number, push_exact, push_string, raw_set, upvalue_id,
+};
+
 #[cfg(not(any(
     feature = "lua51",
     feature = "lua52",
@@ -232,6 +238,29 @@ pub(super) unsafe fn caller_level(l: *mut lua_State, from: c_int) -> c_int {
         }
     }
     level
+}
+
+/// Calls a C function protected with one light userdata; the error is left on the stack. `[-0, +(0|1), -]`
+///
+/// # Safety
+/// `l` is a live state, or its running coroutine, with two free slots.
+pub(super) unsafe fn call_protected(
+    l: *mut lua_State,
+    function: ffi::lua_CFunction,
+    argument: *mut c_void,
+) -> c_int {
+    #[cfg(any(feature = "lua51", feature = "luajit"))]
+    // SAFETY: the caller's promise; here a C function takes memory, which this call asks for inside.
+    unsafe {
+        ffi::lua_cpcall(l, function, argument)
+    }
+    #[cfg(not(any(feature = "lua51", feature = "luajit")))]
+    // SAFETY: the caller's promise; a C function without upvalues takes no memory.
+    unsafe {
+        ffi::lua_pushcclosure(l, function, 0);
+        ffi::lua_pushlightuserdata(l, argument);
+        ffi::lua_pcall(l, 1, 0, 0)
+    }
 }
 
 /// Closes what a failed coroutine left open (`<close>` variables, 5.4 and later). `[-0, +0, -]` on `from`.

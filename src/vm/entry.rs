@@ -27,6 +27,8 @@ pub(crate) trait Host: Sized + 'static {
     fn reply(&self) -> &ReplySlot;
     /// Has the state begun to close?
     fn is_closed(&self) -> bool;
+    /// The code that runs is interrupted: stands still as long as it shall; answers whether it shall end.
+    fn interrupted(&self) -> bool;
     /// The state closes: give everything back. Functions may still be called afterwards; they raise.
     fn close(&self);
     /// Takes a place for a task whose coroutine has just been made.

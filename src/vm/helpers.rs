@@ -45,6 +45,14 @@ pub(super) struct Helpers {
     pub(super) run_ended: c_int,
     /// The Lua function that tells those who watch a task of its end.
     pub(super) tell_of_end: c_int,
+    /// The Lua function that begins a thread.
+    pub(super) begin: c_int,
+    /// The Lua function that sees to what a thread has been asked for.
+    pub(super) heed: c_int,
+    /// The Lua function that raises in code whose thread shall end.
+    pub(super) interrupted: c_int,
+    /// The Lua function that knows the names of what every universe has, and LuaJIT's 64-bit integers.
+    pub(super) cross: c_int,
 }
 
 impl Helpers {
@@ -58,16 +66,22 @@ impl Helpers {
         source: Source,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers nineteen values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers 23 values; the last one lies on top.
         unsafe {
+            // More than a call of a C function has free.
+            ffi::luaL_checkstack(l, 32, std::ptr::null());
             ffi::lua_pushvalue(l, natives);
             ffi::lua_pushlightuserdata(l, marks::alarm_mark());
             ffi::lua_pushlightuserdata(l, marks::pass_mark());
-            call_source(l, source, 3, 19);
+            call_source(l, source, 3, 23);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 19].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 23].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
+                cross,
+                interrupted,
+                heed,
+                begin,
                 tell_of_end,
                 run_ended,
                 nobody_waits,
@@ -106,6 +120,10 @@ impl Helpers {
                 nobody_waits,
                 run_ended,
                 tell_of_end,
+                begin,
+                heed,
+                interrupted,
+                cross,
             };
             (helpers, cancelled)
         }

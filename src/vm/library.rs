@@ -5,7 +5,7 @@ use super::entry::{self, Host};
 use super::finalizer;
 use super::helpers::Helpers;
 use super::object::{self, Class, Metatable};
-use super::{compat, ending, state};
+use super::{chunks, compat, copy, ending, state};
 use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::any::TypeId;
 use std::ffi::CStr;
@@ -46,7 +46,7 @@ pub(crate) struct Parts {
     /// More Lua source of submodules, called as theirs is when all of them are there.
     pub(crate) additions: &'static [Addition],
     /// The functions that only the embedded Lua sees.
-    pub(crate) natives: &'static [Function],
+    pub(crate) natives: &'static [&'static [Function]],
     /// Called with the table of these, and the two marks; answers the Lua functions that `Library` keeps.
     pub(crate) helpers: Source,
     /// Called with the table of coev, that of the natives, and the methods of tasks: adds what is better said in Lua.
@@ -63,7 +63,7 @@ pub(crate) struct Module {
     pub(crate) functions: &'static [Function],
     /// Lua source that is called with the module's table, coev's and that of the natives, and adds what is better
     /// said in Lua.
-    pub(crate) source: Source,
+    pub(crate) sources: &'static [Source],
 }
 
 /// Lua source that belongs to a submodule.
@@ -100,6 +100,8 @@ pub(crate) struct Library {
     classes: [Metatable; MOST_CLASSES],
     /// The metatable of cancelled errors.
     pub(super) cancelled: *const c_void,
+    /// The coroutine inside a task's own one that runs, or did.
+    pub(super) inner: c_int,
     /// Where the host lies.
     pub(super) host: *const c_void,
     /// The type of the objects whose tables may hold tasks.
@@ -108,6 +110,8 @@ pub(crate) struct Library {
     pub(super) belongings: c_int,
     /// What it keeps for timers.
     pub(super) clocks: Clocks,
+    /// The names of what every universe has: of functions and modules, by themselves.
+    pub(super) known: c_int,
     /// The functions that are called protected.
     pub(super) protected: Protected,
     /// The Lua functions that the runtime asks.
@@ -131,6 +135,14 @@ pub(super) struct Protected {
     pub(super) loosen: c_int,
     /// The protected function that collects garbage, or makes the tables small again.
     pub(super) tidy_up: c_int,
+    /// The protected function that pushes the values of a message.
+    pub(super) decode: c_int,
+    /// The protected function that writes bytecode.
+    pub(super) dump: c_int,
+    /// The protected function that makes room on the stack.
+    pub(super) grow: c_int,
+    /// The protected function that goes to the next key of a table.
+    pub(super) next: c_int,
 }
 
 /// Room for the metatables of classes.
@@ -141,6 +153,14 @@ impl Library {
     #[inline(always)]
     pub(super) fn metatable(&self, class: Class) -> Metatable {
         self.classes[usize::from(class.0)]
+    }
+
+    /// Is it the metatable of a class?
+    #[inline]
+    pub(super) fn is_class(&self, metatable: *const c_void) -> bool {
+        // Places without a class hold that of handles.
+        metatable != self.task.pointer
+            && self.classes.iter().any(|class| class.pointer == metatable)
     }
 
     /// The metatable of handles.
@@ -167,7 +187,9 @@ impl Library {
             let host = ffi::lua_gettop(l);
             ffi::lua_createtable(l, 0, 32); // host natives
             let library = Library::set_up::<H>(l, parts, host); // host natives
-            add_functions(l, host, library.helpers.guard, c"", parts.natives);
+            for functions in parts.natives {
+                add_functions(l, host, library.helpers.guard, c"", functions);
+            }
             ffi::lua_createtable(l, 0, 64); // host natives coev
             add_functions(l, host, library.helpers.guard, c"", parts.functions);
             for source in parts.sources {
@@ -194,6 +216,8 @@ impl Library {
             ffi::lua_setmetatable(l, host); // host coev
             ffi::lua_pushvalue(l, -1);
             ffi::lua_rawsetp(l, ffi::LUA_REGISTRYINDEX, state::registry_key());
+            ffi::lua_pushvalue(l, host);
+            ffi::lua_rawsetp(l, ffi::LUA_REGISTRYINDEX, host_key());
             ffi::lua_remove(l, host); // coev
             for module in parts.modules {
                 announce(l, module);
@@ -224,6 +248,12 @@ impl Library {
             ffi::lua_pushvalue(l, -1);
             ffi::lua_setfield(l, natives, c"belongings".as_ptr());
             let belongings = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            ffi::lua_createtable(l, 0, 0);
+            ffi::lua_pushvalue(l, -1);
+            ffi::lua_setfield(l, natives, c"known".as_ptr());
+            let known = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            ffi::lua_pushboolean(l, 0);
+            let inner = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
             let (helpers, cancelled) = Helpers::set_up(l, parts.helpers, natives);
             let task = new_metatable(l, host, helpers.guard, &parts.task, false);
             compat::raw_get(l, ffi::LUA_REGISTRYINDEX, task.reference as _);
@@ -231,6 +261,7 @@ impl Library {
             ffi::lua_setfield(l, natives, c"task_methods".as_ptr());
             ffi::lua_setfield(l, natives, c"task_class".as_ptr());
             let sentinel = new_sentinel_metatable(l, host, finalizer::dropped::<H>);
+            ffi::lua_createtable(l, 0, 32); // metatables
             let mut classes = [task; MOST_CLASSES];
             for (place, class) in classes
                 .iter_mut()
@@ -240,8 +271,9 @@ impl Library {
                 compat::raw_get(l, ffi::LUA_REGISTRYINDEX, place.reference as _);
                 ffi::lua_getfield(l, -1, c"__index".as_ptr());
                 ffi::lua_setfield(l, natives, class.name.as_ptr());
-                ffi::lua_settop(l, -2);
+                ffi::lua_setfield(l, -2, class.name.as_ptr()); // metatables
             }
+            ffi::lua_setfield(l, natives, c"metatables".as_ptr());
             let clocks = Clocks::set_up(l, natives);
             let protected = Protected::set_up(l);
             Library {
@@ -254,13 +286,36 @@ impl Library {
                 cancelled,
                 host: ffi::lua_touserdata(l, host),
                 holder: TypeId::of::<H::Holder>(),
+                inner,
                 belongings,
                 clocks,
+                known,
                 protected,
                 helpers,
             }
         }
     }
+}
+
+/// The host of the universe of `l`, or null. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is a live state with a free slot; `H` is the type that this library is opened with.
+pub(super) unsafe fn host<H: Host>(l: *mut lua_State) -> *const H {
+    // SAFETY: the caller's promise; only `open` sets the key.
+    unsafe {
+        ffi::lua_rawgetp(l, ffi::LUA_REGISTRYINDEX, host_key());
+        let host = ffi::lua_touserdata(l, -1);
+        ffi::lua_settop(l, -2);
+        host.cast::<H>()
+    }
+}
+
+/// A place in this library's memory whose address no other library has: the key of its host in the registry.
+fn host_key() -> *const c_void {
+    /// Only its address counts.
+    static KEY: u8 = 1;
+    (&raw const KEY).cast()
 }
 
 impl Protected {
@@ -282,6 +337,10 @@ impl Protected {
             loosen: keep(state::loosen),
             tidy_up: keep(state::tidy_up),
             leave_hook: keep(state::leave_hook),
+            decode: keep(copy::decode_protected),
+            dump: keep(copy::dump),
+            grow: keep(copy::grow),
+            next: keep(copy::next),
         }
     }
 }
@@ -419,10 +478,12 @@ unsafe fn add_module(
     unsafe {
         ffi::lua_createtable(l, 0, 32); // coev m
         add_functions(l, host, guard, c"", module.functions);
-        ffi::lua_pushvalue(l, -1); // coev m m
-        ffi::lua_pushvalue(l, -3); // coev m m coev
-        ffi::lua_pushvalue(l, natives); // coev m m coev natives
-        call_source(l, module.source, 3, 0); // coev m
+        for source in module.sources {
+            ffi::lua_pushvalue(l, -1); // coev m m
+            ffi::lua_pushvalue(l, -3); // coev m m coev
+            ffi::lua_pushvalue(l, natives); // coev m m coev natives
+            call_source(l, *source, 3, 0); // coev m
+        }
         ffi::lua_setfield(l, -2, module.name.as_ptr()); // coev
     }
 }
@@ -439,15 +500,7 @@ pub(super) unsafe fn call_source(
 ) {
     // SAFETY: the caller's promise; the text is static.
     unsafe {
-        let text = source.text;
-        let status = ffi::luaL_loadbufferx(
-            l,
-            text.as_ptr().cast(),
-            text.len(),
-            source.name.as_ptr(),
-            c"t".as_ptr(),
-        );
-        if status != ffi::LUA_OK {
+        if chunks::load(l, source) != ffi::LUA_OK {
             entry::raise_top(l);
         }
         ffi::lua_insert(l, -1 - arguments);

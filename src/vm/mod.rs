@@ -8,15 +8,19 @@
 
 mod batch;
 mod brief;
+mod chunks;
 mod clock;
 mod compat;
+pub(crate) mod copy;
 mod coroutine;
 mod ending;
 mod entry;
 mod finalizer;
 mod helpers;
 mod holding;
+mod hookable;
 mod library;
+mod limit;
 mod load;
 mod marks;
 mod object;
@@ -27,6 +31,7 @@ mod raise;
 mod registry;
 mod stack;
 mod state;
+mod universe;
 
 pub(crate) use batch::{Readies, gathering as entry_gathering};
 pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
@@ -39,6 +44,7 @@ pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
 pub(crate) use entry::{Host, leaving as entry_leaving, listing as entry_listing, of as entry_of};
 pub(crate) use holding::Holder;
+pub(crate) use hookable::Hookable;
 pub(crate) use library::{Addition, ClassDef, Function, Library, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
 pub(crate) use object::{Class, Object};
@@ -52,3 +58,4 @@ pub(crate) use quick::{
 pub(crate) use registry::{Ended, Slot};
 pub(crate) use stack::Stack;
 pub(crate) use state::State;
+pub(crate) use universe::{Settings, Universe};

@@ -1,17 +1,29 @@
 //! Rust values inside userdata. A userdata holds one counted reference; an operation may hold another.
 
 use super::compat;
+use super::copy::Shared;
 use super::library::Library;
 use mlua::ffi::{self, lua_State};
 use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::os::raw::{c_int, c_void};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A Rust value that Lua can hold.
 pub(crate) trait Object: Any {
     /// Called when Lua's last reference is gone, or its state closes.
     fn collected(&self) {}
+
+    /// What crosses to other universes in its place; `None` where it cannot.
+    fn share(&self) -> Option<Arc<dyn Shared>> {
+        None
+    }
+
+    /// Does it move, so that it is to be given up here once it has crossed?
+    fn departs(&self) -> bool {
+        false
+    }
 }
 
 /// A kind of userdata: an index into the library's metatables.

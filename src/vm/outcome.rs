@@ -1,9 +1,10 @@
 //! What a Rust function asks of the trampoline, and the values that it answers with.
 
+use super::copy::Parcel;
 use super::object::{Class, Object};
 use super::registry::Slot;
 use std::borrow::Cow;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::rc::Rc;
 
 /// What the trampoline shall do once the function has returned.
@@ -130,6 +131,9 @@ pub(crate) enum Value {
     Alarm,
     /// What a join of that task answers: whether it ended well, and then its results, or its error and traceback.
     Outcome,
+    /// The values of a message, or what is wrong with it: only as the last one. Taken when it is pushed, so that it is
+    /// nobody's else meanwhile.
+    Message(Cell<Option<Box<Parcel>>>),
 }
 
 /// Bytes that somebody else keeps in place: a Lua string on a parked call's stack, or a buffer of the runtime's.
@@ -294,6 +298,12 @@ impl From<Cow<'static, str>> for Value {
 impl From<HeldBytes> for Value {
     fn from(value: HeldBytes) -> Value {
         Value::Held(value)
+    }
+}
+
+impl From<Parcel> for Value {
+    fn from(parcel: Parcel) -> Value {
+        Value::Message(Cell::new(Some(Box::new(parcel))))
     }
 }
 

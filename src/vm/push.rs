@@ -1,7 +1,9 @@
 //! How a reply becomes values on Lua's stack.
 
 use super::compat;
+use super::copy::push_parcel;
 use super::coroutine::push_integer;
+use super::entry::raise_top;
 use super::library::Library;
 use super::marks::alarm_mark;
 use super::object;
@@ -46,6 +48,16 @@ pub(super) unsafe fn push(
                 Value::Alarm => ffi::lua_pushlightuserdata(l, alarm_mark()),
                 Value::Traceback(slot) => push_traceback(l, library, *slot),
                 Value::Results => count += registry::push_results(l, subject) - 1,
+                Value::Message(parcel) => {
+                    if let Some(parcel) = parcel.take() {
+                        let pushed = push_parcel(l, library, &parcel);
+                        drop(parcel);
+                        match pushed {
+                            Some(values) => count += values - 1,
+                            None => raise_top(l),
+                        }
+                    }
+                }
                 Value::Outcome => {
                     ffi::lua_pushboolean(l, c_int::from(registry::ended_well(l, subject)));
                     count += registry::push_results(l, subject);

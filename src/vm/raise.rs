@@ -23,6 +23,18 @@ pub(super) unsafe fn raise_alarm(l: *mut lua_State, library: &Library) -> ! {
     }
 }
 
+/// Tells the running code that its thread shall end: a Lua function raises, unless a shield holds that off. `[-0, +0, e]`
+///
+/// # Safety
+/// As `raise_top`.
+pub(super) unsafe fn interrupted(l: *mut lua_State, library: &Library) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.interrupted as _);
+        ffi::lua_call(l, 0, 0);
+    }
+}
+
 /// How many levels up the caller stands: a guard may stand between. `[-0, +0, -]`
 ///
 /// # Safety

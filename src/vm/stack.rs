@@ -1,6 +1,7 @@
 //! The arguments of a running call, read without ever raising.
 
 use super::compat;
+use super::copy::{self, Limits, Message, Plain, Scope};
 use super::coroutine::Coroutine;
 use super::entry::Host;
 use super::library::Library;
@@ -102,6 +103,48 @@ impl<'a> Stack<'a> {
     /// Is there an argument, be it nil?
     pub(crate) fn has(&self, slot: i32) -> bool {
         self.kind(slot) != ffi::LUA_TNONE
+    }
+
+    /// How many arguments there are.
+    pub(crate) fn count(&self) -> i32 {
+        // SAFETY: `l` is the running state.
+        unsafe { ffi::lua_gettop(self.l) }
+    }
+
+    /// Copies all values from `first` on; a refusal calls them `arg 1` and so on.
+    pub(crate) fn copy(&self, first: i32, scope: Scope, limits: &Limits) -> Result<Message, Fault> {
+        // SAFETY: `l` is the running state.
+        let count = unsafe { ffi::lua_gettop(self.l) } - first + 1;
+        let name = |index: i32| format!("arg {}", index + 1);
+        copy::encode_as(
+            self.state(),
+            self.library,
+            first,
+            count,
+            limits,
+            &name,
+            scope,
+        )
+        .map_err(|refusal| Fault::argument(first + refusal.index, refusal.message))
+    }
+
+    /// Copies the value at `slot`, which a refusal calls `name`.
+    pub(crate) fn copy_one(
+        &self,
+        slot: i32,
+        name: &str,
+        scope: Scope,
+        limits: &Limits,
+    ) -> Result<Message, Fault> {
+        let (state, name) = (self.state(), |_| name.to_owned());
+        copy::encode_as(state, self.library, slot, 1, limits, &name, scope)
+            .map_err(|refusal| Fault::argument(slot, refusal.message))
+    }
+
+    /// The value at `slot`, unless there may be others in it.
+    pub(crate) fn plain(&self, slot: i32) -> Option<Plain> {
+        // SAFETY: `l` is the running state.
+        unsafe { Plain::read(self.l, slot) }
     }
 
     /// Is there a table?
@@ -458,6 +501,15 @@ impl<'a> Stack<'a> {
             }
             ffi::lua_xmove(self.l, co.raw(), count);
             Ok(count)
+        }
+    }
+
+    /// Lets the registry hold the coroutine at `slot` while it runs inside a task's own one, and until another one does.
+    pub(crate) fn hold_inner(&self, slot: i32) {
+        // SAFETY: the stack has room; the key exists, so storing takes no memory.
+        unsafe {
+            ffi::lua_pushvalue(self.l, slot);
+            ffi::lua_rawseti(self.l, ffi::LUA_REGISTRYINDEX, self.library.inner as _);
         }
     }
 

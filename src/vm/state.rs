@@ -293,6 +293,18 @@ impl State {
         Err(Fault::Raised)
     }
 
+    /// Lets Lua see to what its thread has been asked for. `Err`: the error is on the stack.
+    pub(crate) fn heed(self, library: &Library) -> Result<(), Fault> {
+        // SAFETY: one slot; the call is protected.
+        unsafe {
+            compat::raw_get(self.0, ffi::LUA_REGISTRYINDEX, library.helpers.heed as _);
+            if ffi::lua_pcall(self.0, 0, 0, 0) == ffi::LUA_OK {
+                return Ok(());
+            }
+        }
+        Err(Fault::Raised)
+    }
+
     /// Lets Lua wait until the descriptor is readable, so many nanoseconds at most; without end for `None`. `Err`: the
     /// error is on the stack.
     pub(crate) fn wait_outside(

@@ -1,10 +1,8 @@
 //! The functions of `coev.socket`.
 
 use super::common::closed;
-use super::{
-    CLIENT, DGRAM, DGRAM_CONNECTED, MASTER, SERVER, UDP, UDP_CONNECTED, UNIX_CLIENT, UNIX_SERVER,
-    dns, file, select, udp, unix,
-};
+use super::moving::class_of;
+use super::{CLIENT, MASTER, SERVER, dns, file, select, udp, unix};
 use crate::api::function;
 use crate::error::Fault;
 use crate::runtime::stream::{Bind, Connect, Purpose, Stream, Target};
@@ -58,8 +56,8 @@ mod slot {
 pub(super) const BACKLOG: i32 = 32;
 
 /// `socket.tcp()`: the family is known at the first `bind` or `connect`.
-fn tcp(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = Stream::new(runtime, None, Family::Unspecified);
+fn tcp(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = Stream::new(None, Family::Unspecified);
     Ok(Outcome::Reply(Reply::one(Value::Object(
         MASTER,
         Rc::new(stream),
@@ -72,32 +70,32 @@ fn gettime(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// `socket.tcp4()`
-fn tcp4(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(master(runtime, Family::V4))
+fn tcp4(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(master(Family::V4))
 }
 
 /// `socket.tcp6()`
-fn tcp6(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(master(runtime, Family::V6))
+fn tcp6(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(master(Family::V6))
 }
 
 /// `socket.udp()`: the family is known at the first address.
-fn udp(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(udp::make(runtime, Family::Unspecified))
+fn udp(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(udp::make(Family::Unspecified))
 }
 
 /// `socket.udp4()`
-fn udp4(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(udp::make(runtime, Family::V4))
+fn udp4(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(udp::make(Family::V4))
 }
 
 /// `socket.udp6()`
-fn udp6(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(udp::make(runtime, Family::V6))
+fn udp6(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(udp::make(Family::V6))
 }
 
 /// `socket.fdopen(fd [, unread])`: an object of the class that fits; the descriptor is its own from now on.
-fn fdopen(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+fn fdopen(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let fd = i32::try_from(stack.integer(slot::HOST)?)
         .map_err(|_| Fault::argument(slot::HOST, "descriptor out of range"))?;
     let unread = if stack.is_absent(slot::PORT) {
@@ -109,19 +107,8 @@ fn fdopen(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         Ok(adopted) => adopted,
         Err(error) => return Ok(Outcome::Reply(Reply::failure(failure::word(&error)))),
     };
-    let class = match (nature.kind, nature.family == Family::Unix, nature.connected) {
-        (Kind::Stream, false, _) if nature.listens => SERVER,
-        (Kind::Stream, true, _) if nature.listens => UNIX_SERVER,
-        (Kind::Stream, false, true) => CLIENT,
-        (Kind::Stream, false, false) => MASTER,
-        (Kind::Stream, true, true) => UNIX_CLIENT,
-        (Kind::Stream, true, false) => super::UNIX_MASTER,
-        (Kind::Datagram, false, false) => UDP,
-        (Kind::Datagram, false, true) => UDP_CONNECTED,
-        (Kind::Datagram, true, false) => DGRAM,
-        (Kind::Datagram, true, true) => DGRAM_CONNECTED,
-    };
-    let stream = Stream::of_kind(runtime, nature.kind, Some(socket), nature.family);
+    let class = class_of(&nature);
+    let stream = Stream::of_kind(nature.kind, Some(socket), nature.family);
     stream.add_unread(unread);
     Ok(Outcome::Reply(Reply::one(Value::Object(
         class,
@@ -130,11 +117,11 @@ fn fdopen(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// A master socket of a known family.
-fn master(runtime: &Runtime, family: Family) -> Outcome {
+fn master(family: Family) -> Outcome {
     Outcome::Reply(match Socket::new(family, Kind::Stream) {
         Ok(socket) => Reply::one(Value::Object(
             MASTER,
-            Rc::new(Stream::new(runtime, Some(socket), family)),
+            Rc::new(Stream::new(Some(socket), family)),
         )),
         Err(error) => Reply::failure(failure::word(&error)),
     })
@@ -144,7 +131,7 @@ fn master(runtime: &Runtime, family: Family) -> Outcome {
 fn connect(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let family = read_family(stack, slot::FAMILY)?;
     let question = read_question(stack, slot::HOST, slot::PORT, family)?;
-    let stream = Rc::new(Stream::new(runtime, None, Family::Unspecified));
+    let stream = Rc::new(Stream::new(None, Family::Unspecified));
     let local = if stack.is_absent(slot::LOCAL_HOST) {
         None
     } else {
@@ -183,7 +170,7 @@ fn bind(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         service,
         family,
     };
-    let stream = Stream::new(runtime, None, Family::Unspecified);
+    let stream = Stream::new(None, Family::Unspecified);
     if let Err(error) = stream.set(Setting::Number(Knob::REUSE_ADDRESS, 1)) {
         return Ok(Outcome::Reply(Reply::failure(failure::word(&error))));
     }

@@ -4,6 +4,8 @@ mod common;
 mod dns;
 mod file;
 mod functions;
+mod message;
+mod moving;
 mod options;
 mod select;
 mod tcp;
@@ -94,8 +96,8 @@ pub(super) const MODULE: Module = Module {
     name: c"socket",
     loaded_as: c"coev.socket",
     functions: functions::FUNCTIONS,
-    source: Source {
+    sources: &[Source {
         name: c"=coev.socket",
         text: include_str!("socket.lua"),
-    },
+    }],
 };

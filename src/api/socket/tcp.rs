@@ -2,7 +2,7 @@
 
 use super::common::{self, Role, closed, deadline, done, done_or, internet_address, self_as};
 use super::functions::{bind_named, read_backlog, read_question};
-use super::{CLIENT, SERVER, UNIX_CLIENT, UNIX_MASTER, UNIX_SERVER, file, options};
+use super::{CLIENT, SERVER, UNIX_CLIENT, UNIX_MASTER, UNIX_SERVER, file, message, options};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::stream::{Accept, Connect, MAX_LINE, Mark, Pattern, Receive, Send, Target};
@@ -23,6 +23,8 @@ pub(super) const METHODS: &[Function] = &[
     GETSTATS,
     SETSTATS,
     SETMAXLINE,
+    message::RECEIVE,
+    message::SEND,
     file::SENDFILE,
     options::GET,
     options::SET,
@@ -217,7 +219,7 @@ fn setmaxline(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// A number of bytes; `math.huge` is without end.
-fn read_most(stack: &Stack, slot: i32) -> Result<Option<usize>, Fault> {
+pub(super) fn read_most(stack: &Stack, slot: i32) -> Result<Option<usize>, Fault> {
     if stack.is_absent(slot) {
         return Ok(None);
     }
@@ -381,6 +383,7 @@ fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
             position,
             end,
             gathered,
+            is_message: false,
         }),
         deadline,
     )

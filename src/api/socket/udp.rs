@@ -55,7 +55,7 @@ const THIRD: i32 = 4;
 const DATAGRAM_SIZE: usize = 8192;
 
 /// `socket.udp()`, `socket.udp4()` and `socket.udp6()`
-pub(super) fn make(runtime: &Runtime, family: Family) -> Outcome {
+pub(super) fn make(family: Family) -> Outcome {
     let socket = match family {
         Family::Unspecified => None,
         family => match Socket::new(family, Kind::Datagram) {
@@ -64,7 +64,7 @@ pub(super) fn make(runtime: &Runtime, family: Family) -> Outcome {
         },
     };
     let class = if family == Family::Unix { DGRAM } else { UDP };
-    let stream = Stream::of_kind(runtime, Kind::Datagram, socket, family);
+    let stream = Stream::of_kind(Kind::Datagram, socket, family);
     Outcome::Reply(Reply::one(Value::Object(class, Rc::new(stream))))
 }
 

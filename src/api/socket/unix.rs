@@ -1,7 +1,7 @@
 //! Sockets whose addresses are paths: streams and messages.
 
 use super::common::{self, Role, SELF, closed, done_or, self_as};
-use super::{DGRAM_CONNECTED, UNIX_CLIENT, UNIX_MASTER, file, options, tcp, udp};
+use super::{DGRAM_CONNECTED, UNIX_CLIENT, UNIX_MASTER, file, message, options, tcp, udp};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::Runtime;
@@ -25,6 +25,8 @@ pub(super) const STREAM_METHODS: &[Function] = &[
     tcp::GETSTATS,
     tcp::SETSTATS,
     tcp::SETMAXLINE,
+    message::RECEIVE,
+    message::SEND,
     file::SENDFILE,
     options::GET,
     options::SET,
@@ -74,11 +76,11 @@ const PATH: i32 = 2;
 const RECEIVER: i32 = 3;
 
 /// `unix.stream()`
-pub(super) fn stream(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+pub(super) fn stream(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
     Ok(Outcome::Reply(
         match Socket::new(Family::Unix, Kind::Stream) {
             Ok(socket) => {
-                let stream = Stream::new(runtime, Some(socket), Family::Unix);
+                let stream = Stream::new(Some(socket), Family::Unix);
                 Reply::one(Value::Object(UNIX_MASTER, Rc::new(stream)))
             }
             Err(error) => Reply::failure(failure::word(&error)),
@@ -87,14 +89,14 @@ pub(super) fn stream(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault
 }
 
 /// `unix.dgram()`
-pub(super) fn dgram(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(udp::make(runtime, Family::Unix))
+pub(super) fn dgram(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(udp::make(Family::Unix))
 }
 
 /// `socket.pair()` → two connected streams
-pub(super) fn pair(runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+pub(super) fn pair(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
     let object = |socket| {
-        let stream = Stream::new(runtime, Some(socket), Family::Unix);
+        let stream = Stream::new(Some(socket), Family::Unix);
         Value::Object(UNIX_CLIENT, Rc::new(stream))
     };
     Ok(Outcome::Reply(match Socket::pair() {

@@ -81,10 +81,10 @@ macro_rules! module {
             name: $name,
             loaded_as: $loaded_as,
             functions: $functions,
-            source: Source {
+            sources: &[Source {
                 name: c"=coev.sync",
                 text: $text,
-            },
+            }],
         }
     };
 }

@@ -4,7 +4,8 @@
 -- Mutexes, channels and their friends are looked at, and waited for, in Rust. What is none of them (tasks, timers, poll
 -- objects) has a readiness: it is watched, and looked at again when it tells that it may be ready.
 local coev, natives = ...
-local error, next, pairs, setmetatable, type, unpack = error, next, pairs, setmetatable, type, table.unpack or unpack
+local error, getmetatable, next, pairs, setmetatable, type = error, getmetatable, next, pairs, setmetatable, type
+local unpack = table.unpack or unpack
 local take, choose, stow, here, poke = natives.take, natives.choose, natives.stow, natives.here, natives.wake
 local readiness_of, pcall, now = natives.readiness_of, natives.pcall, coev.now
 
@@ -62,7 +63,10 @@ local function look_over(cases)
     local problem, kind = natives.case(what, how, case[3])
     if problem then bad_case(index, problem) end
     if kind == nil then
-      local readiness = what ~= nil and readiness_of(what)
+      local class = getmetatable(what)
+      local readiness = type(class) == "table" and class.case or what ~= nil and readiness_of(what)
+      local fault = readiness and readiness.check and readiness.check(what, how, case[3])
+      if fault then bad_case(index, fault) end
       if not readiness then bad_case(index, "nothing that one can wait for in a select") end
       others[index] = readiness
     end
@@ -74,7 +78,13 @@ end
 local function look_at(others, cases)
   for index, readiness in pairs(others) do
     local case = cases[index]
-    local ready = readiness.ready(case[1], case[2])
+    -- Of some nobody can be sure before it has tried.
+    local done, a, b
+    if readiness.try then
+      done, a, b = readiness.try(case[1], case[2], case[3])
+      if done then return index, a, b end
+    end
+    local ready = not readiness.try and readiness.ready(case[1], case[2])
     if ready then
       if readiness.results then return index, readiness.results(case[1], case[2]) end
       return index, ready
@@ -94,12 +104,12 @@ local function rest(cases)
 end
 
 -- Puts what is to be sent into the channels; answers their keys by the indices of the cases.
-local function stow_all(cases)
+local function stow_all(cases, others)
   local keys = {}
   for index = 1, #cases do
     local case = cases[index]
-    keys[index] = case[2] == "send" and natives.case(case[1], "send", case[3]) == nil and stow(case[1], case[3])
-      or false
+    local sends = case[2] == "send" and not others[index] and natives.case(case[1], "send", case[3]) == nil
+    keys[index] = sends and stow(case[1], case[3]) or false
   end
   return keys
 end
@@ -127,7 +137,7 @@ local function wait_for_others(cases, others, timeout)
   end
   while true do
     watch_all(others, cases, wake)
-    local keys = stow_all(cases)
+    local keys = stow_all(cases, others)
     local ok, index, a, b = pcall(choose, cases, keys, deadline and deadline - now(), rest(cases))
     unwatch_all(others, cases, wake)
     if not ok then error(index, 0) end
@@ -148,7 +158,7 @@ local function select_late(cases, timeout)
   if cases.default then return nil, "default" end
   if timeout and timeout <= 0 then return nil, "timeout" end
   if next(others) then return wait_for_others(cases, others, timeout) end
-  local index, a, b = choose(cases, stow_all(cases), timeout, rest(cases))
+  local index, a, b = choose(cases, stow_all(cases, others), timeout, rest(cases))
   return index, a, b
 end
 

@@ -44,7 +44,7 @@ impl Accept {
         drop(socket);
         match accepted {
             Ok(client) => {
-                let client = Stream::new(runtime, Some(client), self.stream.family());
+                let client = Stream::new(Some(client), self.stream.family());
                 Some(Reply::one(Value::Object(self.class, Rc::new(client))))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

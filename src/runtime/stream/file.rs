@@ -1,6 +1,7 @@
 //! Writing a file to a stream, from the system's cache to the socket without a copy of ours.
 
 use super::Stream;
+use super::output::Progress;
 use crate::runtime::Runtime;
 use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
@@ -45,6 +46,11 @@ impl SendFile {
 
     /// Sends until all is out, or there is no room for now.
     fn advance(&mut self, runtime: &Runtime, task: TaskId) -> Option<Reply> {
+        match self.stream.write_owed(runtime, task) {
+            Progress::Done => {}
+            Progress::Blocked => return None,
+            Progress::Failed(reason) => return Some(self.cut_short(reason)),
+        }
         for _ in 0..PIECES_A_TURN {
             if self.offset >= self.end {
                 return Some(Reply::one(self.count()));

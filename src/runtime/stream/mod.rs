@@ -6,7 +6,9 @@ mod connect;
 mod datagram;
 mod file;
 mod input;
+mod moving;
 mod numeral;
+mod output;
 mod race;
 mod receive;
 mod relay;
@@ -18,7 +20,8 @@ pub(crate) use bind::{Bind, Purpose};
 pub(crate) use connect::{Connect, Target};
 pub(crate) use datagram::{ReceiveFrom, SendTo, Sender};
 pub(crate) use file::SendFile;
-pub(crate) use receive::{MAX_LINE, Mark, Pattern, Receive};
+pub(crate) use moving::Moving;
+pub(crate) use receive::{LENGTH_BYTES, MAX_LINE, MAX_MESSAGE, Mark, Pattern, Receive};
 pub(crate) use relay::Relay;
 pub(crate) use send::Send;
 
@@ -29,10 +32,9 @@ use super::interests::{Direction, Key};
 use crate::sched::{Moment, TaskId};
 use crate::sys::names::Family;
 use crate::sys::socket::{Kind, Setting, Socket};
-use crate::vm::Object;
 use input::Input;
 use race::Attempt;
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
@@ -52,6 +54,8 @@ pub(crate) struct Stream {
     key: Cell<Option<Key>>,
     /// What has been read and not yet asked for.
     input: RefCell<Input>,
+    /// The rest of a message whose call was cut short: it goes out before anything else.
+    owed: RefCell<Option<Box<[u8]>>>,
     /// Who may read or accept now, and who may write or connect.
     turnstiles: [RefCell<Turnstile>; 2],
     /// How long a call may wait.
@@ -63,7 +67,7 @@ pub(crate) struct Stream {
     /// The longest line that `receive` answers.
     pub(crate) max_line: Cell<usize>,
     /// Where its key goes when it is collected.
-    departures: Departures,
+    departures: OnceCell<Departures>,
 }
 
 /// What has passed through a socket, and since when.
@@ -96,21 +100,14 @@ impl Timeouts {
     }
 }
 
-impl Object for Stream {}
-
 impl Stream {
     /// A stream around a socket, or one that gets its socket when the family is known.
-    pub(crate) fn new(runtime: &Runtime, socket: Option<Socket>, family: Family) -> Stream {
-        Stream::of_kind(runtime, Kind::Stream, socket, family)
+    pub(crate) fn new(socket: Option<Socket>, family: Family) -> Stream {
+        Stream::of_kind(Kind::Stream, socket, family)
     }
 
     /// The same for either kind.
-    pub(crate) fn of_kind(
-        runtime: &Runtime,
-        kind: Kind,
-        socket: Option<Socket>,
-        family: Family,
-    ) -> Stream {
+    pub(crate) fn of_kind(kind: Kind, socket: Option<Socket>, family: Family) -> Stream {
         Stream {
             kind,
             socket: RefCell::new(socket),
@@ -118,6 +115,7 @@ impl Stream {
             family: Cell::new(family),
             key: Cell::new(None),
             input: RefCell::default(),
+            owed: RefCell::default(),
             turnstiles: Default::default(),
             timeouts: Cell::default(),
             wishes: RefCell::default(),
@@ -127,7 +125,7 @@ impl Stream {
                 since: now(),
             }),
             max_line: Cell::new(MAX_LINE),
-            departures: runtime.departures(),
+            departures: OnceCell::new(),
         }
     }
 
@@ -242,10 +240,20 @@ impl Stream {
         Some(socket.release())
     }
 
+    /// Closes its descriptor of a socket that has others.
+    fn let_go(&self, runtime: &Runtime) {
+        let fd = self.socket().map(|socket| socket.fd());
+        if let (Some(fd), Some(key)) = (fd, self.key.take()) {
+            runtime.abandon_interest(fd, key);
+        }
+        self.socket.take();
+    }
+
     /// Takes a socket in place of the one that it has let go.
     pub(crate) fn embrace(&self, socket: Socket, family: Family) {
         self.closed.set(false);
         self.family.set(family);
+        self.owed.take();
         self.socket.replace(Some(socket));
     }
 
@@ -325,6 +333,7 @@ impl Stream {
             (None, None) => return Ok(()),
         };
         self.key.set(Some(key));
+        self.departures.get_or_init(|| runtime.departures());
         runtime
             .core
             .borrow_mut()
@@ -336,8 +345,8 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.departures.borrow_mut().push(key);
+        if let (Some(key), Some(departures)) = (self.key.take(), self.departures.get()) {
+            departures.borrow_mut().push(key);
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
+use crate::vm::copy::{Parcel, Policy, Source};
 use crate::vm::{HeldBytes, Reply, Value};
 use std::borrow::Cow;
 use std::io;
@@ -27,6 +28,8 @@ pub(crate) enum Pattern {
     Any(usize),
     /// Up to a string, in pieces where these are asked for.
     Until(Mark),
+    /// A message: its length in four bytes, and so many more; what is expected of it.
+    Message(Policy),
 }
 
 /// Where a read ends.
@@ -42,6 +45,11 @@ pub(crate) struct Mark {
 
 /// Bytes that a line may have unless the caller says otherwise, so that no peer fills the memory with one.
 pub(crate) const MAX_LINE: usize = 1 << 20;
+
+/// Bytes that a message may have unless the caller says otherwise: what is made of them takes up to forty times as many.
+pub(crate) const MAX_MESSAGE: usize = 16 << 20;
+/// Bytes before a message that say how long it is.
+pub(crate) const LENGTH_BYTES: usize = 4;
 
 /// A reading call.
 pub(crate) struct Receive {
@@ -206,6 +214,7 @@ impl Receive {
                     Measure::Complete(len, len)
                 }
             }
+            Pattern::Message(_) => return self.measure_message(bytes),
         };
         match measure {
             Measure::Complete(_, shown) if shown > limit => Measure::Oversized,
@@ -229,6 +238,17 @@ impl Receive {
             }
             (Some(end), _) => Measure::Complete(end + text.len(), end),
             (None, _) => self.unfinished(bytes.len(), safe),
+        }
+    }
+
+    /// What a read of a message answers.
+    fn measure_message(&self, bytes: &[u8]) -> Measure {
+        match message_len(bytes) {
+            Some(len) if len > self.limit => Measure::Oversized,
+            Some(len) if bytes.len() - LENGTH_BYTES >= len => {
+                Measure::Complete(LENGTH_BYTES + len, LENGTH_BYTES + len)
+            }
+            _ => Measure::Incomplete,
         }
     }
 
@@ -267,8 +287,14 @@ impl Receive {
         }
     }
 
-    /// `nil`, the word for it, and as much as was allowed: what follows can still be read.
+    /// `nil`, the word for it, and as much as was allowed: what follows can still be read. A message stays as a whole,
+    /// and only its length is told.
     fn oversized(&self) -> Reply {
+        if let Pattern::Message(_) = self.pattern {
+            let len = message_len(self.stream.input.borrow().unread()).unwrap_or(0);
+            let len = i64::try_from(len).unwrap_or(i64::MAX);
+            return Reply::three(Value::Nil, "oversized", len);
+        }
         let limit = self.limit.saturating_sub(self.prefix.as_slice().len());
         let mut input = self.stream.input.borrow_mut();
         let count = match self.pattern {
@@ -305,6 +331,9 @@ impl Receive {
         };
         input.append(&scratch[taken..count]);
         self.stream.count_received(taken);
+        if let Pattern::Message(policy) = self.pattern {
+            return Some(message(&scratch[..shown], policy));
+        }
         if !self.prefix.as_slice().is_empty() {
             let bytes = scratch[..shown].to_vec();
             return Some(success(self.joined(&bytes)));
@@ -324,6 +353,9 @@ impl Receive {
 
     /// An answer made of input bytes: through the scratch buffer where they fit, which takes no memory.
     fn reply_with(&self, runtime: &Runtime, bytes: &[u8]) -> Reply {
+        if let Pattern::Message(policy) = self.pattern {
+            return message(bytes, policy);
+        }
         let mut scratch = runtime.scratch();
         if !self.prefix.as_slice().is_empty() || bytes.len() > scratch.len() {
             return success(self.joined(bytes));
@@ -370,14 +402,19 @@ impl Receive {
     /// What the call returns when its time is over. What has been read belongs to whoever is reading: a call that
     /// is still in the queue has nothing but its prefix.
     pub(crate) fn expired(&self, task: TaskId) -> Reply {
-        if self.stream.is_inside(Direction::Read, task) {
+        if self.stream.is_inside(Direction::Read, task)
+            || matches!(self.pattern, Pattern::Message(_))
+        {
             return self.cut_short("timeout");
         }
         Reply::three(Value::Nil, "timeout", self.prefix)
     }
 
-    /// `nil`, the reason, and what has been read so far.
+    /// `nil`, the reason, and what has been read so far; of a message that stays, and the next call goes on with it.
     pub(crate) fn cut_short(&self, reason: impl Into<Value>) -> Reply {
+        if let Pattern::Message(_) = self.pattern {
+            return Reply::failure(reason);
+        }
         let bytes = self.stream.input.borrow_mut().take();
         self.stream.count_received(bytes.len());
         Reply::three(Value::Nil, reason, self.joined(&bytes))
@@ -387,6 +424,18 @@ impl Receive {
     pub(crate) fn withdraw(&self, runtime: &Runtime, task: TaskId) {
         self.stream.withdraw(runtime, Direction::Read, task);
     }
+}
+
+/// How long the message is that begins there, once that is known.
+fn message_len(bytes: &[u8]) -> Option<usize> {
+    let len = bytes.first_chunk::<LENGTH_BYTES>()?;
+    usize::try_from(u32::from_le_bytes(*len)).ok()
+}
+
+/// The values of a message, or what is wrong with it.
+fn message(bytes: &[u8], policy: Policy) -> Reply {
+    let source = Source::Bytes(bytes[LENGTH_BYTES..].to_vec());
+    Reply::one(Parcel { source, policy })
 }
 
 /// LuaSocket answers three values for success, too.

@@ -1,13 +1,12 @@
 //! Writing to a stream: all of a string, or the part that was asked for.
 
 use super::Stream;
+use super::output::Progress;
 use crate::runtime::Runtime;
 use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
-use crate::sys::failure;
 use crate::vm::{HeldBytes, Reply, Value};
-use std::io;
 use std::rc::Rc;
 
 /// A writing call.
@@ -20,8 +19,10 @@ pub(crate) struct Send {
     pub(crate) position: usize,
     /// Where to stop.
     pub(crate) end: usize,
-    /// Where the bytes lie when they were given as a list.
+    /// Where the bytes lie when they were given as a list, or are a message.
     pub(crate) gathered: Option<Box<[u8]>>,
+    /// Are they a message, of which the rest must follow once a part is out?
+    pub(crate) is_message: bool,
 }
 
 impl Send {
@@ -39,42 +40,38 @@ impl Send {
 
     /// Writes until all is out, or there is no room for now.
     fn advance(&mut self, runtime: &Runtime, task: TaskId) -> Option<Reply> {
-        while self.position < self.end {
-            let Some(socket) = self.stream.socket() else {
-                return Some(self.cut_short("closed"));
-            };
-            let data = self.gathered.as_deref().unwrap_or(self.data.as_slice());
-            let rest = &data[self.position..self.end];
-            let written = if self.stream.is_ready(runtime, Direction::Write) {
-                socket.write(rest)
-            } else {
-                Err(io::ErrorKind::WouldBlock.into())
-            };
-            drop(socket);
-            match written {
-                Ok(count) => {
-                    self.position += count;
-                    self.stream.count_sent(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.blocks(runtime, Direction::Write);
-                    let watched = self.stream.watch(runtime, Direction::Write, task);
-                    return watched
-                        .err()
-                        .map(|error| self.cut_short(failure::word(&error)));
-                }
-                Err(error) => return Some(self.cut_short(failure::word(&error))),
-            }
+        match self.stream.write_owed(runtime, task) {
+            Progress::Done => {}
+            Progress::Blocked => return None,
+            Progress::Failed(reason) => return Some(self.cut_short(reason)),
+        }
+        let data = self.gathered.as_deref().unwrap_or(self.data.as_slice());
+        // Past the end of the string there is nothing to send, whatever is asked for.
+        let data = data.get(..self.end).unwrap_or_default();
+        let position = &mut self.position;
+        match (self.stream).write_all(runtime, task, data, position) {
+            Progress::Done => {}
+            Progress::Blocked => return None,
+            Progress::Failed(reason) => return Some(self.cut_short(reason)),
         }
         if self.stream.is_closed() {
             return Some(self.cut_short("closed"));
         }
-        Some(Reply::three(self.last_index(), Value::Nil, Value::Nil))
+        Some(if self.is_message {
+            Reply::one(true)
+        } else {
+            Reply::three(self.last_index(), Value::Nil, Value::Nil)
+        })
     }
 
-    /// `nil`, the reason, and the index of the last byte written.
+    /// `nil`, the reason, and the index of the last byte written; of a message, whether a part of it is out.
     pub(crate) fn cut_short(&self, reason: impl Into<Value>) -> Reply {
-        Reply::three(Value::Nil, reason, self.last_index())
+        let third = if self.is_message {
+            Value::Boolean(self.position > 0)
+        } else {
+            self.last_index()
+        };
+        Reply::three(Value::Nil, reason, third)
     }
 
     /// The Lua index of the last byte written.
@@ -82,8 +79,17 @@ impl Send {
         Value::Integer(self.position.try_into().unwrap_or(i64::MAX))
     }
 
-    /// The task waits no more.
+    /// The task waits no more. What is left of a message that has begun is owed to the peer.
     pub(crate) fn withdraw(&self, runtime: &Runtime, task: TaskId) {
+        if self.is_message
+            && self.position > 0
+            && let Some(rest) = self
+                .gathered
+                .as_deref()
+                .and_then(|all| all.get(self.position..))
+        {
+            self.stream.owe(rest);
+        }
         self.stream.withdraw(runtime, Direction::Write, task);
     }
 }

@@ -105,6 +105,13 @@ impl Socket {
         }
     }
 
+    /// Another descriptor of the same socket, and what it is.
+    pub(crate) fn duplicate(&self) -> io::Result<(Socket, Nature)> {
+        let other = Socket(self.0.try_clone()?);
+        let nature = other.nature()?;
+        Ok((other, nature))
+    }
+
     /// Gives the descriptor away.
     pub(crate) fn release(self) -> RawFd {
         self.0.into_raw_fd()
