@@ -1,7 +1,7 @@
 -- The poll object: one wait for many things, level-triggered. Called with the module's table, coev's and the natives.
 --
 -- What has a descriptor is in a set of the system's own, which the loop watches as one descriptor. Anything else of
--- coev's tells of its readiness by what `natives.readiness_of` answers (described in waiters.lua); `fd`, where that is
+-- coev's tells of its readiness by what `natives.readiness_of` answers (see sync/objects.lua); `fd`, where that is
 -- there, is a descriptor that is readable when the object may be ready.
 local poll, coev, natives = ...
 

@@ -55,8 +55,8 @@ pub(crate) struct Runtime {
     reply: ReplySlot,
     /// What changes at every turn. Never borrowed while Lua runs.
     core: RefCell<Core>,
-    /// Where reads go, before they become Lua strings.
-    scratch: RefCell<Box<[u8]>>,
+    /// Where reads go, before they become Lua strings: one for each place of a reply.
+    scratch: [RefCell<Box<[u8]>>; 2],
     /// Keys of streams that have been collected since the last turn.
     departures: Departures,
     /// The threads that answer questions about names.
@@ -128,7 +128,7 @@ impl Runtime {
             library,
             reply: ReplySlot::default(),
             core: RefCell::default(),
-            scratch: RefCell::new(Box::default()),
+            scratch: Default::default(),
             departures: Departures::default(),
             resolver: Resolver::default(),
             dropped: RefCell::default(),
@@ -316,7 +316,7 @@ impl Runtime {
 
     /// Where reads go. Nobody keeps it across a call into Lua.
     pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
-        let mut scratch = self.scratch.borrow_mut();
+        let mut scratch = self.scratch[self.reply.free_place()].borrow_mut();
         if scratch.is_empty() {
             *scratch = vec![0; SCRATCH_BYTES].into_boxed_slice();
         }
@@ -354,7 +354,7 @@ impl Host for Runtime {
         self.threads.close();
         let core = self.core.take();
         drop(core);
-        self.scratch.take();
+        self.scratch.iter().for_each(|scratch| drop(scratch.take()));
         self.departures.take();
     }
 

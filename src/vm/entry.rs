@@ -3,13 +3,14 @@
 use super::compat;
 use super::coroutine::Coroutine;
 use super::library::{Function, Library};
+use super::lists::number_at;
 use super::marks::{is_alarm, pass_mark};
 use super::object::Object;
 use super::outcome::{Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
 use super::push::push;
 use super::raise::{raise_alarm, raise_message, raise_task_error};
 use super::registry;
-use super::stack::{Stack, number_at};
+use super::stack::Stack;
 use super::state::State;
 use crate::error::Fault;
 use mlua::ffi::{self, lua_CFunction, lua_State};
@@ -244,7 +245,7 @@ where
         // SAFETY: `l` is the running state; each arm's needs are stated at what it calls.
         unsafe {
             match step {
-                Step::Return => return push(l, host.library(), host.reply().pointer(), 1),
+                Step::Return => return push(l, host.library(), host.reply(), 1),
                 Step::Park => return park::<H>(l),
                 Step::PassUp => {
                     mark_passed(l);

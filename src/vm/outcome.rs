@@ -147,8 +147,16 @@ pub(crate) struct HeldBytes {
 
 /// Where a reply waits until it is pushed. It belongs to the runtime, so that an error raised while pushing leaks
 /// nothing: the next reply takes the place of the old one.
+///
+/// Pushing may run a finalizer, and that may call coev: what it is answered lies in the other of two places. Lua runs
+/// no finalizer inside of one, so two are enough.
 #[derive(Default)]
-pub(crate) struct ReplySlot(UnsafeCell<Reply>);
+pub(crate) struct ReplySlot {
+    /// The two places.
+    places: [UnsafeCell<Reply>; 2],
+    /// Which of them is being pushed; or was, where an error has ended that.
+    pushed: Cell<Option<usize>>,
+}
 
 impl Reply {
     /// No value.
@@ -224,23 +232,37 @@ impl HeldBytes {
 }
 
 impl ReplySlot {
+    /// The place that nobody pushes from.
+    pub(crate) fn free_place(&self) -> usize {
+        self.pushed.get().map_or(0, |pushed| 1 - pushed)
+    }
+
     /// Keeps `reply` until it is pushed; drops the one before it.
     pub(super) fn set(&self, reply: Reply) {
-        // SAFETY: the universe is single-threaded, and nobody holds a reference into the slot across a call:
-        // `values` lends only to code that pushes, which ends before the next `set`.
-        let before = unsafe { std::mem::replace(&mut *self.0.get(), reply) };
+        let place = self.places[self.free_place()].get();
+        // SAFETY: the universe is single-threaded, and nobody holds a reference into this place across a call: it is not
+        // the one that is being pushed.
+        let before = unsafe { std::mem::replace(&mut *place, reply) };
         drop(before);
     }
 
     /// Takes the reply out.
     pub(crate) fn take(&self) -> Reply {
         // SAFETY: as in `set`.
-        unsafe { std::mem::take(&mut *self.0.get()) }
+        unsafe { std::mem::take(&mut *self.places[self.free_place()].get()) }
     }
 
-    /// Where the reply lies, for the code that pushes it.
-    pub(super) fn pointer(&self) -> *const Reply {
-        self.0.get()
+    /// Begins to push the reply that has been set last: answers where it lies, and what `end_push` must be told.
+    #[inline(always)]
+    pub(super) fn begin_push(&self) -> (*const Reply, Option<usize>) {
+        let place = self.free_place();
+        (self.places[place].get(), self.pushed.replace(Some(place)))
+    }
+
+    /// All of it has been pushed.
+    #[inline(always)]
+    pub(super) fn end_push(&self, before: Option<usize>) {
+        self.pushed.set(before);
     }
 }
 

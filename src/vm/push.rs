@@ -7,7 +7,7 @@ use super::entry::raise_top;
 use super::library::Library;
 use super::marks::alarm_mark;
 use super::object;
-use super::outcome::{Reply, Value};
+use super::outcome::{ReplySlot, Value};
 use super::registry::{self, Slot};
 use mlua::ffi::{self, lua_State};
 use std::os::raw::c_int;
@@ -15,17 +15,19 @@ use std::os::raw::c_int;
 /// Pushes a reply. `[-0, +n, m]`
 ///
 /// # Safety
-/// `l` is the running state, outside `catch_unwind`, with ten free slots; the reply lies in a `ReplySlot`; `subject` is
-/// the index of the call's first argument.
+/// `l` is the running state, outside `catch_unwind`, with ten free slots; `subject` is the index of the call's first
+/// argument.
 pub(super) unsafe fn push(
     l: *mut lua_State,
     library: &Library,
-    reply: *const Reply,
+    slot: &ReplySlot,
     subject: c_int,
 ) -> c_int {
-    // SAFETY: the reply stays in its slot while it is pushed; each value's needs are met by the caller's promise.
+    // SAFETY: the reply stays in its place while it is pushed, whatever finalizers call; each value's needs are met by
+    // the caller's promise.
     unsafe {
         let mut count: c_int = 0;
+        let (reply, before) = slot.begin_push();
         for value in (*reply).values() {
             count += 1;
             match value {
@@ -64,6 +66,7 @@ pub(super) unsafe fn push(
                 }
             }
         }
+        slot.end_push(before);
         count
     }
 }

@@ -57,7 +57,7 @@ pub(super) unsafe fn raise_message<H: Host>(l: *mut lua_State, host: &H) -> ! {
     // SAFETY: the caller's promise.
     unsafe {
         ffi::luaL_where(l, compat::caller_level(l, caller_level(l)));
-        push(l, host.library(), host.reply().pointer(), 1);
+        push(l, host.library(), host.reply(), 1);
         ffi::lua_concat(l, 2);
         raise_top(l)
     }

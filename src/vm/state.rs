@@ -40,7 +40,7 @@ struct Delivery {
     /// The library of the universe.
     library: *const Library,
     /// Where the reply lies.
-    reply: *const Reply,
+    slot: *const ReplySlot,
 }
 
 impl State {
@@ -94,10 +94,7 @@ impl State {
             return Ok(self.hand(co, kept, &reply));
         }
         slot.set(reply);
-        let delivery = Delivery {
-            library,
-            reply: slot.pointer(),
-        };
+        let delivery = Delivery { library, slot };
         // SAFETY: the call's frame has its 20 slots, of which this uses four; the protected function gets the address
         // of `delivery`, which outlives it. The first kept value is the object of the parked method.
         unsafe {
@@ -254,10 +251,7 @@ impl State {
     /// Tells those who wait for a weak task, without a hold of its handle, that it ends.
     pub(crate) fn hand_over(self, library: &Library, slot: &ReplySlot, task: TaskName) {
         slot.set(Reply::one(Value::Task(task)));
-        let delivery = Delivery {
-            library,
-            reply: slot.pointer(),
-        };
+        let delivery = Delivery { library, slot };
         // SAFETY: four slots; both calls are protected, and `delivery` outlives the first. For want of memory those who
         // wait learn of the end by their deadlines, if ever.
         unsafe {
@@ -448,7 +442,7 @@ pub(super) unsafe extern "C-unwind" fn push_reply(l: *mut lua_State) -> c_int {
     // SAFETY: only `deliver` calls it, with the address of a live `Delivery`.
     unsafe {
         let delivery = ffi::lua_touserdata(l, 1).cast::<Delivery>();
-        push(l, &*(*delivery).library, (*delivery).reply, 2)
+        push(l, &*(*delivery).library, &*(*delivery).slot, 2)
     }
 }
 

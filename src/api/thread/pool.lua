@@ -265,7 +265,9 @@ function Pool.join(self, timeout)
 end
 
 function class.__tostring(self)
-  local address = natives.waiters.address(self)
+  -- Only a table without a metatable shows its address.
+  local address = tostring(setmetatable(self, nil)):match("0x%x+") or "?"
+  setmetatable(self, class)
   return ("coev.pool: %s (%d threads, %d jobs queued)"):format(address, self.size, #self.jobs)
 end
 
