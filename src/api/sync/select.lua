@@ -131,8 +131,9 @@ end
 local function wait_for_others(cases, others, timeout)
   local deadline, slot, wake = timeout and now() + timeout, here(), {}
   for index in pairs(others) do
+    -- Each a function of its own: 5.2 and 5.3 make one of those that share all their variables.
     wake[index] = function()
-      poke(slot)
+      poke(slot, index)
     end
   end
   while true do
