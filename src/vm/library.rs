@@ -218,14 +218,8 @@ impl Library {
             ffi::lua_setfield(l, -2, c"__mode".as_ptr());
             ffi::lua_setmetatable(l, -2);
             let handles = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
-            ffi::lua_createtable(l, 0, 0);
-            ffi::lua_pushvalue(l, -1);
-            ffi::lua_setfield(l, natives, c"belongings".as_ptr());
-            let belongings = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
-            ffi::lua_createtable(l, 0, 0);
-            ffi::lua_pushvalue(l, -1);
-            ffi::lua_setfield(l, natives, c"known".as_ptr());
-            let known = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            let belongings = keep_table(l, natives, c"belongings");
+            let known = keep_table(l, natives, c"known");
             ffi::lua_pushboolean(l, 0);
             let inner = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
             let (helpers, cancelled) = Helpers::set_up(l, parts.helpers, natives);
@@ -268,6 +262,20 @@ impl Library {
                 helpers,
             }
         }
+    }
+}
+
+/// A new table that the natives have as a field, kept in the registry. `[-0, +0, m]`
+///
+/// # Safety
+/// As `Library::open`; the table of the natives is at the absolute index `natives`.
+unsafe fn keep_table(l: *mut lua_State, natives: c_int, name: &CStr) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_createtable(l, 0, 0);
+        ffi::lua_pushvalue(l, -1);
+        ffi::lua_setfield(l, natives, name.as_ptr());
+        ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
     }
 }
 
