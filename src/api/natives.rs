@@ -57,11 +57,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"slot", slot_of),
     function!(c"statistic", statistic),
     Function {
-        entry: entry_leaving::<Runtime, _, true, true>(park),
-        ..function!(c"park", park)
-    },
-    Function {
-        entry: entry_leaving::<Runtime, _, true, false>(suspend),
+        entry: entry_leaving::<Runtime, _, true>(suspend),
         ..function!(waits c"suspend", suspend)
     },
     function!(c"task_from", task_from),
@@ -219,21 +215,6 @@ fn statistic(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 fn watch_task(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     runtime.watch_task(TaskId::from_bits(stack.handle(FIRST)?.id));
     answer(())
-}
-
-/// An outcome of a wait, with the mark that says that it must raise in place of raising.
-fn quiet(outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Park => Outcome::Relay(Outward::Scheduler),
-        Outcome::PassUp => Outcome::Relay(Outward::Resumer),
-        Outcome::Alarm => Outcome::Reply(Reply::one(Value::Alarm)),
-        outcome => outcome,
-    }
-}
-
-/// `park()`: waits to be resumed; answers the mark that says that it must raise, instead of raising.
-fn park(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    suspend(runtime, stack).map(quiet)
 }
 
 /// `suspend()`: waits to be resumed.

@@ -16,7 +16,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"now", now_seconds),
     function!(c"spawn", spawn),
     Function {
-        entry: entry_leaving::<Runtime, _, false, false>(yield_turn),
+        entry: entry_leaving::<Runtime, _, false>(yield_turn),
         ..function!(waits c"yield", yield_turn)
     },
     function!(waits c"sleep", sleep),

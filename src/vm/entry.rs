@@ -102,26 +102,21 @@ where
 }
 
 /// The C function for a Rust function that lets the task leave its turn with nothing to wait for but the scheduler:
-/// where a task can do that at once, it yields without any ado, suspended or giving way. A quiet one answers the mark
-/// that says that it must raise.
-pub(crate) const fn leaving<H, F, const SUSPENDED: bool, const QUIET: bool>(
-    _body: F,
-) -> lua_CFunction
+/// where a task can do that at once, it yields without any ado, suspended or giving way.
+pub(crate) const fn leaving<H, F, const SUSPENDED: bool>(_body: F) -> lua_CFunction
 where
     H: Host,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
     assert_plain::<F>();
-    leave::<H, F, SUSPENDED, QUIET>
+    leave::<H, F, SUSPENDED>
 }
 
 /// Yields, or else goes the way of all functions.
 ///
 /// # Safety
 /// As `trampoline`.
-unsafe extern "C-unwind" fn leave<H, F, const SUSPENDED: bool, const QUIET: bool>(
-    l: *mut lua_State,
-) -> c_int
+unsafe extern "C-unwind" fn leave<H, F, const SUSPENDED: bool>(l: *mut lua_State) -> c_int
 where
     H: Host,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
@@ -137,8 +132,6 @@ where
         let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(3)).cast::<H>();
         if !host.leaves(State::new(l), why) {
             trampoline::<H, F>(l)
-        } else if QUIET {
-            ffi::lua_yield(l, 0)
         } else {
             let context = (&raw const *host).expose_provenance().cast_signed();
             compat::yield_then(l, 0, context, after_yield::<H>, after_yield_plain::<H>)
