@@ -122,13 +122,13 @@ impl Thread {
         let Some(latch) = self.latch() else {
             return Ok(false);
         };
-        let settler = Settler::new(latch);
         let mut control = lock(&self.control);
         let Some(seed) = control.seed.take() else {
             return Ok(false);
         };
         control.stage = Stage::Running;
         drop(control);
+        let settler = Settler::new(latch);
         let mut builder = std::thread::Builder::new().name(self.name.replace('\0', " "));
         if let Some(bytes) = seed.stack_size {
             builder = builder.stack_size(bytes);
