@@ -190,7 +190,11 @@ fn start(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 fn await_end(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let latch = this_latch(stack)?;
     let deadline = Deadline::after(stack.opt_seconds(slot::SECOND)?);
-    let operation = Operation::Crossing(Crossing::Await(Await::new(latch)));
+    let awaited = Await::new(latch);
+    if let Some(reply) = awaited.answer() {
+        return Ok(Outcome::Reply(reply));
+    }
+    let operation = Operation::Crossing(Crossing::Await(awaited));
     runtime.wait(stack, operation, deadline)
 }
 

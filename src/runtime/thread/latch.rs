@@ -146,30 +146,40 @@ impl Await {
         }
     }
 
+    /// What a call that need not wait answers.
+    pub(crate) fn answer(&self) -> Option<Reply> {
+        let mut state = lock(&self.latch.0);
+        let end = state.end.as_ref()?;
+        let reply = match &end.values {
+            Answer::Values(message) => Reply::one(Value::from(Parcel::from(Arc::clone(message)))),
+            Answer::Cancel(reason) => {
+                let parcel = Parcel::from(Arc::clone(reason));
+                Reply::two(Value::Nil, Value::from(parcel))
+            }
+            Answer::Reason(reason) if end.kind == EndKind::Cancelled => {
+                Reply::two(Value::Nil, reason.clone())
+            }
+            Answer::Reason(reason) => Reply::two(false, reason.clone()),
+        };
+        state.told = true;
+        Some(reply)
+    }
+
     /// Answers the end, or waits for it.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = lock(&self.latch.0);
-        if let Some(end) = &state.end {
-            let reply = match &end.values {
-                Answer::Values(message) => {
-                    Reply::one(Value::from(Parcel::from(Arc::clone(message))))
-                }
-                Answer::Cancel(reason) => {
-                    let parcel = Parcel::from(Arc::clone(reason));
-                    Reply::two(Value::Nil, Value::from(parcel))
-                }
-                Answer::Reason(reason) if end.kind == EndKind::Cancelled => {
-                    Reply::two(Value::Nil, reason.clone())
-                }
-                Answer::Reason(reason) => Reply::two(false, reason.clone()),
-            };
-            state.told = true;
+        if let Some(reply) = self.answer() {
             self.wait.end(runtime);
             return Poll::Ready(reply);
         }
         if self.wait.place().is_none() {
             match Waiter::new(runtime, task) {
                 Ok(waiter) => {
+                    let mut state = lock(&self.latch.0);
+                    // It may have come since that look.
+                    if state.end.is_some() {
+                        drop(state);
+                        return self.poll(runtime, task);
+                    }
                     let place = state.line.join(waiter, ());
                     self.wait.begin(runtime, place);
                 }
