@@ -120,8 +120,11 @@ describe("pack and unpack", function()
 
   it("refuse bad limits", function()
     assert_raises("bad argument #1 to 'message_limits'", coev.message_limits, 5)
-    assert_raises("the depth of a message is at least 1", coev.message_limits, { depth = 0 })
-    assert_raises("the size of a message is at least 1", coev.message_limits, { size = NAN })
+    local limits = "bad argument #1 to 'message_limits' (field '%s' is %s)"
+    assert_raises(limits:format("depth", "not at least 1"), coev.message_limits, { depth = 0 })
+    assert_raises(limits:format("size", "not at least 1"), coev.message_limits, { size = NAN })
+    assert_raises(limits:format("size", "no number"), coev.message_limits, { size = "x" })
+    assert_raises("bad argument #2 to 'unpack' (field 'depth' is not at least 1)", coev.unpack, "", { depth = 0.5 })
     assert_raises("bad argument #1 to 'unpack' (string expected, got table)", coev.unpack, {})
     assert_raises("bad argument #2 to 'unpack'", coev.unpack, "", 1)
     assert_raises("field 'functions' is no boolean", coev.unpack, "", { functions = 1 })

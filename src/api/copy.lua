@@ -103,17 +103,26 @@ natives.cross = { [0] = learn, find_known, integer_bytes, integer_from }
 
 coev.pack = natives.pack
 
+-- Raises for a field that is not of its type; sizes begin at 1.
+local function check_field(options, field, expected, position, name)
+  local value = options[field]
+  if value == nil then return end
+  if type(value) ~= expected then
+    error(("bad argument #%d to '%s' (field '%s' is no %s)"):format(position, name, field, expected), 3)
+  elseif expected == "number" and (value < 1 or value ~= value) then
+    error(("bad argument #%d to '%s' (field '%s' is not at least 1)"):format(position, name, field), 3)
+  end
+end
+
 local unpack_bytes = natives.unpack
 
 function coev.unpack(bytes, options)
   if type(bytes) ~= "string" then check(bytes, "string", 1, "unpack") end
   if options == nil then return unpack_bytes(bytes) end
   check(options, "table", 2, "unpack")
-  for name, expected in pairs({ functions = "boolean", depth = "number", size = "number" }) do
-    if options[name] ~= nil and type(options[name]) ~= expected then
-      error(("bad argument #2 to 'unpack' (field '%s' is no %s)"):format(name, expected), 2)
-    end
-  end
+  check_field(options, "functions", "boolean", 2, "unpack")
+  check_field(options, "depth", "number", 2, "unpack")
+  check_field(options, "size", "number", 2, "unpack")
   return unpack_bytes(bytes, options.functions, options.depth, options.size)
 end
 
@@ -128,6 +137,8 @@ function coev.message_limits(...)
       limits(nil, nil)
     else
       check(options, "table", 1, "message_limits")
+      check_field(options, "depth", "number", 1, "message_limits")
+      check_field(options, "size", "number", 1, "message_limits")
       limits(options.depth or depth, options.size or size)
     end
   end
