@@ -154,6 +154,7 @@ function epilogue(slot, ok, failed, ...)
   if failed then return false, problem, traceback end
   return ok, ...
 end
+natives.epilogue = epilogue
 
 -- Gives a new task what it has from the start, after `natives.endow_tasks(true)`.
 local function endow(task)
