@@ -2,12 +2,15 @@
 -- natives.
 --
 -- Mutexes, channels and their friends are looked at, and waited for, in Rust. What is none of them (tasks, timers, poll
--- objects) has a readiness: it is watched, and looked at again when it tells that it may be ready.
+-- objects) has a readiness: it is watched, and looked at again when it tells that it may be ready. For what the system
+-- tells of, sockets and other descriptors, a task waits meanwhile.
 local coev, natives = ...
-local error, getmetatable, next, pairs, setmetatable, type = error, getmetatable, next, pairs, setmetatable, type
+local error, getmetatable, next, pairs, setmetatable, tostring, type =
+  error, getmetatable, next, pairs, setmetatable, tostring, type
 local unpack = table.unpack or unpack
 local take, choose, stow, here, poke = natives.take, natives.choose, natives.stow, natives.here, natives.wake
 local readiness_of, pcall, now = natives.readiness_of, natives.pcall, coev.now
+local spawn, current = coev.spawn, natives.current
 
 local ENDED = { done = true, failed = true, cancelled = true }
 local task_methods = natives.task_methods
@@ -49,6 +52,54 @@ function natives.tell_of_end(slot)
   return told
 end
 
+local DIRECTIONS = { r = true, w = true, rw = true }
+
+local function check_direction(_, how)
+  if how ~= nil and not DIRECTIONS[how] then return "'r', 'w' or 'rw' expected, got " .. tostring(how) end
+end
+
+-- The polls of those who wait for the system in the place of a select, by what they call.
+local delegates = {}
+
+local function wait_outside(set, callback)
+  if set:wait() then callback() end
+end
+
+-- What has a descriptor is ready as coev.wait says, and its results are that call's.
+local outside = {
+  check = check_direction,
+  try = function(what, how)
+    local events, err = coev.wait(what, how, 0)
+    if events then return true, events end
+    if err ~= "timeout" then return true, nil, err end
+  end,
+  watch = function(what, how, callback)
+    local set, err = coev.poll.new()
+    if not set then error("'select': " .. err, 0) end
+    if not pcall(set.add, set, what, how) then
+      -- It has been closed by now.
+      set:close()
+      return callback()
+    end
+    delegates[callback] = set
+    spawn(wait_outside, set, callback):name("select")
+  end,
+  unwatch = function(_, _, callback)
+    local set = delegates[callback]
+    delegates[callback] = nil
+    if set then set:close() end
+  end,
+}
+
+-- The readiness of what is no object of Rust's, if it can be waited for.
+local function source_of(what)
+  if what == nil then return nil end
+  local class = getmetatable(what)
+  local readiness = type(class) == "table" and class.case or readiness_of(what)
+  if readiness then return readiness.fd and outside or readiness end
+  return natives.has_descriptor(what) and outside or nil
+end
+
 local function bad_case(index, problem)
   error(("bad argument #1 to 'select' (case %d: %s)"):format(index, problem), 5)
 end
@@ -63,19 +114,19 @@ local function look_over(cases)
     local problem, kind = natives.case(what, how, case[3])
     if problem then bad_case(index, problem) end
     if kind == nil then
-      local class = getmetatable(what)
-      local readiness = type(class) == "table" and class.case or what ~= nil and readiness_of(what)
-      local fault = readiness and readiness.check and readiness.check(what, how, case[3])
-      if fault then bad_case(index, fault) end
+      local readiness = source_of(what)
       if not readiness then bad_case(index, "nothing that one can wait for in a select") end
+      local fault = (readiness.check or check_direction)(what, how, case[3])
+      if fault then bad_case(index, fault) end
       others[index] = readiness
     end
   end
   return others
 end
 
--- The answer of a case with a readiness, if it is ready.
-local function look_at(others, cases)
+-- The answer of a case with a readiness, if it is ready. `wake` has what watches them, if anything does: a timer is
+-- ready for those that have seen it run.
+local function look_at(others, cases, wake)
   for index, readiness in pairs(others) do
     local case = cases[index]
     -- Of some nobody can be sure before it has tried.
@@ -84,7 +135,7 @@ local function look_at(others, cases)
       done, a, b = readiness.try(case[1], case[2], case[3])
       if done then return index, a, b end
     end
-    local ready = not readiness.try and readiness.ready(case[1], case[2])
+    local ready = not readiness.try and readiness.ready(case[1], case[2] or "r", wake and wake[index])
     if ready then
       if readiness.results then return index, readiness.results(case[1], case[2]) end
       return index, ready
@@ -130,21 +181,25 @@ end
 -- Waits for what is ready, where some cases have only a readiness.
 local function wait_for_others(cases, others, timeout)
   local deadline, slot, wake = timeout and now() + timeout, here(), {}
+  -- Whoever holds the functions holds the one who selects, and all that it waits for.
+  local owner = { current(), cases }
   for index in pairs(others) do
     -- Each a function of its own: 5.2 and 5.3 make one of those that share all their variables.
     wake[index] = function()
-      poke(slot, index)
+      poke(slot, index, owner)
     end
   end
   while true do
     watch_all(others, cases, wake)
     local keys = stow_all(cases, others)
     local ok, index, a, b = pcall(choose, cases, keys, deadline and deadline - now(), rest(cases))
+    local poked = ok and index == 0
+    if poked then
+      ok, index, a, b = pcall(look_at, others, cases, wake)
+    end
     unwatch_all(others, cases, wake)
     if not ok then error(index, 0) end
-    if index ~= 0 then return index, a, b end
-    local found, c, d = look_at(others, cases)
-    if found then return found, c, d end
+    if index or not poked then return index, a, b end
     -- What was ready is no more: the next turn may be another's.
   end
 end

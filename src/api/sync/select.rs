@@ -32,6 +32,9 @@ mod slot {
     pub(super) const OBJECTS: i32 = 4;
 }
 
+/// The problem of what no case can be about, unless it has a readiness.
+const NONE: &str = "nothing that one can wait for in a select";
+
 /// What is wanted of an object in a case. `Err`: nothing can be. The key of a send is another's matter.
 fn wish(runtime: &Runtime, object: &Waitable, how: Option<&[u8]>) -> Result<Wish, &'static str> {
     Ok(match &object.kind {
@@ -50,9 +53,7 @@ fn wish(runtime: &Runtime, object: &Waitable, how: Option<&[u8]>) -> Result<Wish
         Kind::Channel(_) if how == Some(b"receive") => Wish::Receive,
         Kind::Channel(_) if how == Some(b"send") => Wish::Send(0),
         Kind::Channel(_) => return Err(""),
-        Kind::Rwlock(_) | Kind::Barrier(_) => {
-            return Err("nothing that one can wait for in a select");
-        }
+        Kind::Rwlock(_) | Kind::Barrier(_) => return Err(NONE),
     })
 }
 
@@ -70,6 +71,7 @@ fn case(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
                 |how| String::from_utf8_lossy(how).into_owned()
             )
         )),
+        Err(NONE) => Reply::none(),
         Err(problem) => Reply::one(problem),
         Ok(Wish::Send(_)) if stack.is_absent(slot::TIMEOUT) => {
             Reply::one("a value that is not nil is needed to send")
@@ -198,8 +200,10 @@ fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Vec<Case>, Fault>
         };
         let wish = match stack.number_field(slot::KEYS, index) {
             Some(key) => Wish::Send(key),
-            None => wish(runtime, &object, Some(b"receive"))
-                .map_err(|problem| Fault::misuse(format!("'select': {problem}")))?,
+            None => match wish(runtime, &object, Some(b"receive")) {
+                Err(NONE) => continue,
+                wish => wish.map_err(|problem| Fault::misuse(format!("'select': {problem}")))?,
+            },
         };
         cases.push((object, wish, index));
     }
