@@ -5,7 +5,7 @@
 
 use super::core::Core;
 use super::operation::Operation;
-use super::parked::Parked;
+use super::parked::{Parked, Ticket};
 use super::{Phase, Runtime, TaskId};
 use crate::error::Fault;
 use crate::vm::{ErrorAt, Holder, State};
@@ -70,11 +70,14 @@ impl Runtime {
             return Some((Holder::Task(Runtime::name_of(task)), weak));
         }
         let (ticket, kept) = (record.body.ticket, record.body.kept);
-        if Parked::is_event(ticket) {
+        if let Some(place) = Parked::list(ticket) {
+            return Some((Holder::List(place), weak));
+        }
+        if ticket == Ticket::SLEEP {
             return Some((Holder::Task(Runtime::name_of(task)), weak));
         }
         let holder = match core.parked.get(ticket)? {
-            Operation::Suspend(false) => task,
+            Operation::Suspend(false) | Operation::Told(false, _) => task,
             Operation::Join(joined, _) => *joined,
             Operation::Place(_) | Operation::Choice(_) => {
                 return Some((Holder::Objects(kept), weak));

@@ -20,7 +20,7 @@ impl Ticket {
     /// Stands for no operation.
     const NONE: Ticket = Ticket(u32::MAX);
     /// Stands for a sleep.
-    const SLEEP: Ticket = Ticket(u32::MAX - 1);
+    pub(super) const SLEEP: Ticket = Ticket(u32::MAX - 1);
     /// From here on up to `SLEEP`, stands for a wait in the list at a place.
     const EVENTS: u32 = 0xfe00_0000;
 
@@ -68,9 +68,9 @@ impl Parked {
         )
     }
 
-    /// Does it stand for a wait in a list?
-    pub(super) fn is_event(ticket: Ticket) -> bool {
-        ticket.event().is_some()
+    /// The place of the list, where it stands for a wait in one.
+    pub(super) fn list(ticket: Ticket) -> Option<u32> {
+        ticket.event()
     }
 
     /// Gives all operations back.
@@ -84,8 +84,11 @@ impl Parked {
         self.operations.get_mut(ticket.0 as usize)?.as_mut()
     }
 
-    /// Does it stand for a wait at objects of this universe?
+    /// Does it stand for a wait at objects of this universe, or for a sleep?
     pub(super) fn is_in_line(&self, ticket: Ticket) -> bool {
+        if ticket == Ticket::SLEEP {
+            return true;
+        }
         let operation = self.operations.get(ticket.0 as usize);
         matches!(
             operation,

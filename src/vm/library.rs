@@ -109,6 +109,8 @@ pub(crate) struct Library {
     pub(super) holder: TypeId,
     /// What Lua keeps for tasks, by their place in the table.
     pub(super) belongings: c_int,
+    /// Where supervisors hold those that wait for their events, by the places of the lists. Weak.
+    pub(super) listings: c_int,
     /// What it keeps for timers.
     pub(super) clocks: Clocks,
     /// The names of what every universe has: of functions and modules, by themselves.
@@ -219,6 +221,7 @@ impl Library {
             ffi::lua_setmetatable(l, -2);
             let handles = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
             let belongings = keep_table(l, natives, c"belongings");
+            let listings = keep_table(l, natives, c"listings");
             let known = keep_table(l, natives, c"known");
             ffi::lua_pushboolean(l, 0);
             let inner = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
@@ -256,6 +259,7 @@ impl Library {
                 holder: TypeId::of::<H::Holder>(),
                 inner,
                 belongings,
+                listings,
                 clocks,
                 known,
                 protected,
