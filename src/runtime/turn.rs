@@ -101,6 +101,14 @@ impl Runtime {
             if self.core.borrow().queue.is_empty() {
                 match self.patience(goal) {
                     Some(until) => self.look_outside(state, Some(until))?,
+                    // Whoever waits in the loop's place may wake anybody.
+                    None if collected && self.has_poller.get() => {
+                        self.look_outside(state, Some(None))?;
+                        let idle = self.core.borrow().queue.is_empty();
+                        if idle && !matches!(goal, Goal::Turn(_)) {
+                            continue;
+                        }
+                    }
                     None if collected => return Err(Fault::misuse(self.deadlock())),
                     None => {
                         collected = true;

@@ -110,7 +110,8 @@ impl Runtime {
             None => ready = true,
         }
         let until = self.until(waiter, owner, deadline, &operation);
-        if operation.is_inward() && until.is_none() && owner == Some(waiter) {
+        let endless = until.is_none() && deadline == Deadline::Never;
+        if endless && operation.is_inward() && owner == Some(waiter) {
             self.note_inward(waiter);
         }
         let mut core = self.core.borrow_mut();
