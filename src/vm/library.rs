@@ -223,7 +223,6 @@ impl Library {
             ffi::lua_setmetatable(l, -2);
             let handles = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
             let belongings = keep_table(l, natives, c"belongings");
-            let listings = keep_table(l, natives, c"listings");
             let desk = registry::new_desk(l, anchors, belongings);
             let known = keep_table(l, natives, c"known");
             ffi::lua_pushboolean(l, 0);
@@ -263,7 +262,7 @@ impl Library {
                 holder: TypeId::of::<H::Holder>(),
                 inner,
                 belongings,
-                listings,
+                listings: keep_table(l, natives, c"listings"),
                 clocks,
                 known,
                 protected,
