@@ -301,9 +301,14 @@ end)
 local work = signalled("waitgroup", 1, function(group)
   group:done()
 end)
-local meeting = signalled("barrier", 2, function(barrier)
-  coev.spawn(barrier.wait, barrier)
+local meeting = signalled("barrier", 2, function(barrier, stage)
+  stage.other = coev.spawn(barrier.wait, barrier)
 end)
+function meeting.shut(stage)
+  if stage.other then
+    stage.other:cancel()
+  end
+end
 
 -- A channel from which somebody else receives, or to which somebody sends, with the wake-up. What it has brought must
 -- not be lost.
