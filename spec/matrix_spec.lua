@@ -184,7 +184,9 @@ local door = {
     stage.listener:close()
     if stage.visitor then
       stage.visitor:join()
-      stage.client:close()
+      if stage.client then
+        stage.client:close()
+      end
     end
   end,
 }
