@@ -180,6 +180,7 @@ impl Core {
         let record = self.tasks.running(task);
         if record.body.ticket.is_some() {
             record.body.kept = values;
+            record.plain = leave != Leave::Waiting;
             return;
         }
         if values > 0 {

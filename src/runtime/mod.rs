@@ -33,6 +33,7 @@ pub(crate) use select::Select;
 
 use crate::error::Fault;
 use crate::sched::Scopes;
+use crate::sys::heap;
 use crate::vm::copy::Limits;
 use crate::vm::{
     Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value,
@@ -318,6 +319,7 @@ impl Runtime {
     pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
         let mut scratch = self.scratch[self.reply.free_place()].borrow_mut();
         if scratch.is_empty() {
+            heap::keep_top();
             *scratch = vec![0; SCRATCH_BYTES].into_boxed_slice();
         }
         scratch

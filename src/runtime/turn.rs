@@ -368,11 +368,14 @@ impl Runtime {
         co: Coroutine,
         outcome: Outcome,
     ) -> Result<Arrival, Fault> {
-        let kept = std::mem::take(&mut self.core.borrow_mut().record(task).body.kept);
+        let mut core = self.core.borrow_mut();
+        let record = core.record(task);
+        let (kept, takes) = (std::mem::take(&mut record.body.kept), !record.plain);
+        drop(core);
         let Outcome::Reply(reply) = outcome else {
             return Ok(Arrival::Resume(co.alarm(kept)));
         };
-        let delivered = state.deliver(&self.library, &self.reply, co, kept, reply);
+        let delivered = state.deliver(&self.library, &self.reply, co, kept, takes, reply);
         delivered.map(Arrival::Resume).inspect_err(|_| {
             // Lua has no memory for the reply: the call returns nothing, and the loop says why.
             co.forget(kept);

@@ -36,7 +36,10 @@ impl Runtime {
         };
         Ok(match self.attempt(task, Some(task), operation, deadline) {
             Attempt::Done(reply) => Outcome::Reply(reply),
-            Attempt::Parked if self.outward(state) == Outward::Scheduler => Outcome::Park,
+            Attempt::Parked if self.outward(state) == Outward::Scheduler => {
+                self.leave.set(Leave::Waiting);
+                Outcome::Park
+            }
             Attempt::Parked => Outcome::PassUp,
             Attempt::Alarm => Outcome::Alarm,
         })

@@ -1,6 +1,6 @@
 //! Coroutines as the scheduler uses them: resumed, fed with values, asked how they ended.
 
-use super::marks::alarm_mark;
+use super::marks::{alarm_mark, answer_mark};
 use super::outcome::{Reply, Value};
 use super::state::State;
 use mlua::ffi::{self, lua_State};
@@ -100,6 +100,14 @@ impl Coroutine {
     pub(crate) fn alarm(self, kept: i32) -> i32 {
         self.forget(kept);
         self.push_plain(&Reply::one(Value::Alarm)).unwrap_or(0)
+    }
+
+    /// Puts the value on its stack that tells the parked call to push its answer. `[-0, +1, -]`
+    #[inline(always)]
+    pub(super) fn answer_lies_ready(self) -> i32 {
+        // SAFETY: as in `push_plain`.
+        unsafe { ffi::lua_pushlightuserdata(self.0, answer_mark()) };
+        1
     }
 
     /// Puts true onto its stack, in place of the `kept` values. `[-kept, +1, -]`

@@ -4,7 +4,7 @@ use super::compat;
 use super::coroutine::Coroutine;
 use super::library::{Function, Library};
 use super::lists::number_at;
-use super::marks::{is_alarm, pass_mark};
+use super::marks::{alarm_mark, answer_mark, is_alarm, pass_mark};
 use super::object::Object;
 use super::outcome::{Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
 use super::push::push;
@@ -391,9 +391,14 @@ unsafe extern "C-unwind" fn after_park<H: Host>(l: *mut lua_State, _: c_int, _: 
     // SAFETY: `l` runs this very call, whose upvalues are those of the function that yielded.
     unsafe {
         let count = ffi::lua_gettop(l);
-        if count == 1 && is_alarm(l, 1) {
+        if count == 1 && ffi::lua_type(l, 1) == ffi::LUA_TLIGHTUSERDATA {
             let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
-            raise_alarm(l, host.library());
+            let mark = ffi::lua_touserdata(l, 1);
+            if mark == alarm_mark() {
+                raise_alarm(l, host.library());
+            } else if mark == answer_mark() {
+                return push(l, host.library(), host.reply(), 1);
+            }
         }
         count
     }

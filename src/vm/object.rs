@@ -48,6 +48,8 @@ struct Payload {
     host: *const c_void,
     /// Has the userdata a table of its own?
     has_table: Cell<bool>,
+    /// The class: what its metatable says, in two calls less.
+    class: Cell<Class>,
     /// The object. `None` after `__gc`.
     object: Option<Rc<dyn Object>>,
 }
@@ -71,6 +73,7 @@ pub(super) unsafe fn push(
             id: TypeId::of::<()>(),
             host: library.host,
             has_table: Cell::new(false),
+            class: Cell::new(class),
             object: None,
         });
         compat::raw_get(
@@ -166,6 +169,38 @@ pub(super) unsafe fn in_use<'a, H, T: Object>(
             &(*payload).has_table,
         ))
     }
+}
+
+/// The class of the value at `index`, and a share in its object, if it was made for a `T`; that has gone when `__gc` has
+/// been called. `[-0, +0, -]`
+///
+/// # Safety
+/// As `typed`.
+#[inline(always)]
+pub(super) unsafe fn classed<T: Object>(
+    l: *mut lua_State,
+    index: c_int,
+) -> Option<(Class, Option<Rc<T>>)> {
+    // SAFETY: the id says that the object is a `T`, so that is what the counted reference points to.
+    unsafe {
+        let payload = payload(l, index, TypeId::of::<T>())?;
+        let object = (*payload).object.as_ref();
+        let object = object.map(|object| Rc::from_raw(Rc::into_raw(Rc::clone(object)).cast::<T>()));
+        Some(((*payload).class.get(), object))
+    }
+}
+
+/// Notes that the userdata at `index` has got the metatable of another class. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is a live state, and a userdata that `push` made is at `index`.
+pub(super) unsafe fn set_class(l: *mut lua_State, index: c_int, class: Class) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*ffi::lua_touserdata(l, index).cast::<Payload>())
+            .class
+            .set(class)
+    };
 }
 
 /// As `typed`, with a share in the object.

@@ -74,14 +74,16 @@ impl State {
         unsafe { compat::is_yieldable(self.0) }
     }
 
-    /// Puts a reply onto the stack of a parked coroutine, in place of the `kept` values there. `[-kept, +n, -]` on the
-    /// coroutine. `Err`: Lua has no memory; nothing has changed but that the reply is lost.
+    /// Puts a reply onto the stack of a parked coroutine, in place of the `kept` values there; where the parked call
+    /// `takes_answer`s, it pushes by itself what needs memory: a protected call less. `[-kept, +n, -]` on the coroutine.
+    /// `Err`: Lua has no memory; nothing has changed but that the reply is lost.
     pub(crate) fn deliver(
         self,
         library: &Library,
         slot: &ReplySlot,
         co: Coroutine,
         kept: i32,
+        takes_answer: bool,
         reply: Reply,
     ) -> Result<i32, Fault> {
         if reply.values().iter().all(super::outcome::Value::is_plain) {
@@ -93,7 +95,12 @@ impl State {
         if reply.values().iter().all(super::outcome::Value::is_at_hand) {
             return Ok(self.hand(co, kept, &reply));
         }
+        let is_answer = reply.values().iter().all(super::outcome::Value::is_answer);
         slot.set(reply);
+        if takes_answer && is_answer && !compat::NEEDS_GUARD {
+            co.forget(kept);
+            return Ok(co.answer_lies_ready());
+        }
         let delivery = Delivery { library, slot };
         // SAFETY: the call's frame has its 20 slots, of which this uses four; the protected function gets the address
         // of `delivery`, which outlives it. The first kept value is the object of the parked method.
@@ -106,7 +113,7 @@ impl State {
             );
             ffi::lua_pushlightuserdata(self.0, (&raw const delivery).cast_mut().cast());
             let mut arguments = 1;
-            if kept > 0 {
+            if kept > 0 && !is_answer {
                 ffi::lua_pushvalue(co.raw(), -kept);
                 ffi::lua_xmove(co.raw(), self.0, 1);
                 arguments = 2;
