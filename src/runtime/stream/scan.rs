@@ -3,8 +3,8 @@
 /// So many bytes are few: the head of a request, say.
 const FEW: usize = 1024;
 
-/// Where `text`, which is not empty, begins. Among few bytes its first one is looked for: what `memmem` has to prepare is
-/// 600 instructions of 13,400 for a request on LuaJIT. Among many that one takes no longer for the worst of them.
+/// Where `text`, which is not empty, begins. Among few bytes its first one is looked for: for a request of `http` that takes
+/// 440 instructions where `memmem`, which has more to prepare, takes 710. Among many that one is fast also at the worst.
 pub(super) fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     match text {
         [first, rest @ ..] if bytes.len() <= FEW => {
