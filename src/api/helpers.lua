@@ -1,7 +1,7 @@
--- What the runtime asks of Lua itself. Called with the table of the natives, which is filled later, and the two marks
--- that waiting calls are resumed with and that nested coroutines yield. Answers what `Library` keeps.
-local natives, ALARM, PASS = ...
-local tostring, type, pcall, error, setmetatable, stderr = tostring, type, pcall, error, setmetatable, io and io.stderr
+-- What the runtime asks of Lua itself. Called with the table of the natives, which is filled later, and the mark that
+-- nested coroutines yield. Answers what `Library` keeps.
+local natives, PASS = ...
+local tostring, type, pcall, setmetatable, stderr = tostring, type, pcall, setmetatable, io and io.stderr
 local close = rawget(coroutine, "close") -- 5.4 and later
 local NONE = {}
 
@@ -26,41 +26,6 @@ local function alarm()
   return setmetatable({ reason = "timeout", scope = verdict }, Cancelled)
 end
 natives.alarm = alarm
-
--- The classes whose waiting methods have no more than two arguments and two results.
-local FEW = {
-  ["coev.mutex"] = true, ["coev.semaphore"] = true, ["coev.rwlock"] = true, ["coev.condition"] = true,
-  ["coev.event"] = true, ["coev.waitgroup"] = true, ["coev.barrier"] = true, ["coev.channel"] = true,
-}
-
--- Puts a guard around a waiting function that cannot raise by itself when it is resumed. The two that are called most
--- take no list of arguments: on LuaJIT that makes a switch 8 ns cheaper.
-local function guard(raw, name, class)
-  if name == "yield" then
-    return function()
-      if raw() == ALARM then error(alarm(), 0) end
-    end
-  elseif name == "sleep" then
-    return function(seconds)
-      if raw(seconds) == ALARM then error(alarm(), 0) end
-    end
-  end
-  if FEW[class] then
-    return function(self, a, b)
-      local x, y = raw(self, a, b)
-      if x == ALARM then error(alarm(), 0) end
-      if y == nil then return x end
-      return x, y
-    end
-  end
-  local function check(...)
-    if (...) == ALARM then error(alarm(), 0) end
-    return ...
-  end
-  return function(...)
-    return check(raw(...))
-  end
-end
 
 -- The text of any error value, also of one whose __tostring fails.
 local function describe(err)
@@ -215,5 +180,5 @@ local function cross(what, about)
   return natives.cross[what](about)
 end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, tell, fire, wait_outside, hand_over,
+return report, join_error, call, idle, alarm, epilogue, next_error, endow, tell, fire, wait_outside, hand_over,
   make_list, wait_elsewhere, nobody_waits, run_ended, tell_of_end, begin, heed, interrupted, cross, Cancelled

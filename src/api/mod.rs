@@ -42,6 +42,7 @@ macro_rules! describe {
             method: $method,
             waits: $waits,
             entry: crate::vm::entry_of::<crate::runtime::Runtime, _>($body),
+            at_once: None,
         }
     };
 }
@@ -79,6 +80,10 @@ pub(crate) static PARTS: Parts = Parts {
     helpers: Source {
         name: c"=coev",
         text: include_str!("helpers.lua"),
+    },
+    guards: Source {
+        name: c"=coev",
+        text: include_str!("guards.lua"),
     },
     sources: &[
         Source {

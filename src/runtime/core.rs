@@ -48,10 +48,10 @@ pub(super) struct Core {
     pub(super) totals: Totals,
     /// The records in the table that only stand in for a wait in place.
     pub(super) standins: Vec<StandIn>,
-    /// Tasks parked on something of this universe, that might be let loose.
+    /// Tasks parked in this round on something of this universe, that might be let loose.
     pub(super) inward: Vec<TaskId>,
-    /// How many of them had been parked before the round.
-    pub(super) inward_before: usize,
+    /// Those who had been parked so before it.
+    pub(super) inward_before: Vec<TaskId>,
     /// Tasks that wait for sets of descriptors.
     pub(super) watchers: Vec<TaskId>,
     /// How many sockets have been closed.
@@ -147,6 +147,12 @@ impl Core {
         if rarities.is_some_and(|rarities| rarities.loose) {
             self.woken_loose.push(task);
         }
+    }
+
+    /// Must be seen at the end of a round who has been parked on something of this universe?
+    #[inline(always)]
+    pub(super) fn has_inward(&self) -> bool {
+        !self.inward.is_empty() || !self.inward_before.is_empty() || self.events.has_news()
     }
 
     /// The record of a task that is known to be in the table.

@@ -24,26 +24,10 @@ impl Runtime {
     pub(super) fn loosen_parked(&self, state: State, idle: bool) {
         let mut core = self.core.borrow_mut();
         core.rounds += 1;
-        let waiting = if idle || core.rounds.is_multiple_of(ROUNDS_A_LOOK) {
-            core.events.newly_waiting()
-        } else {
-            Vec::new()
-        };
-        let old = if idle {
-            core.inward.len()
-        } else {
-            core.inward_before
-        };
-        // Most have been woken: where all have, no list of them is made.
-        let Core { inward, tasks, .. } = &mut *core;
-        let parked = |task: &TaskId| {
-            tasks
-                .get(*task)
-                .is_some_and(|record| record.phase.is_waiting())
-        };
-        let mut candidates: Vec<TaskId> = inward.drain(..old).filter(parked).collect();
-        candidates.extend(waiting);
-        core.inward_before = core.inward.len();
+        let mut candidates = core.parked_for_long(idle);
+        if idle || core.rounds.is_multiple_of(ROUNDS_A_LOOK) {
+            candidates.extend(core.events.newly_waiting());
+        }
         drop(core);
         for task in candidates {
             if let Some((holder, weak)) = self.holder_of(task) {
@@ -201,5 +185,35 @@ impl Runtime {
         self.tighten_joiners(state, task);
         state.tighten(&self.library, Runtime::name_of(task), true, 0);
         true
+    }
+}
+
+impl Core {
+    /// The tasks that have been parked on something of this universe for a whole round, or all when the loop is `idle`.
+    /// Most have been woken: where all have, no list of them is made.
+    #[inline(always)]
+    fn parked_for_long(&mut self, idle: bool) -> Vec<TaskId> {
+        let Core {
+            inward,
+            inward_before,
+            tasks,
+            ..
+        } = self;
+        let mut parked = Vec::new();
+        let mut sift = |list: &mut Vec<TaskId>| {
+            for task in list.iter() {
+                let record = tasks.get(*task);
+                if record.is_some_and(|record| record.phase.is_waiting()) {
+                    parked.push(*task);
+                }
+            }
+            list.clear();
+        };
+        sift(inward_before);
+        if idle {
+            sift(inward);
+        }
+        std::mem::swap(inward, inward_before);
+        parked
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct Runtime {
     depth: Cell<usize>,
     /// Where the last select began to look.
     start: Cell<i32>,
+    /// A choice for the next select that waits.
+    spare_choice: Cell<Option<Box<sync::Choice>>>,
     /// Shall `run` return after this turn?
     stopping: Cell<bool>,
     /// The task whose failure `run` raises itself.
@@ -146,6 +148,7 @@ impl Runtime {
             signals: Cell::new(0),
             depth: Cell::new(0),
             start: Cell::new(0),
+            spare_choice: Cell::new(None),
             stopping: Cell::new(false),
             main: Cell::new(None),
             main_failed: Cell::new(false),

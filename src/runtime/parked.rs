@@ -57,10 +57,22 @@ impl Parked {
         if let Operation::Event(wait) = operation {
             return Ticket::of_event(wait.place());
         }
+        self.keep(operation)
+    }
+
+    /// Keeps an operation that needs memory.
+    #[inline(always)]
+    pub(super) fn keep(&mut self, operation: Operation) -> Ticket {
         if let Some(place) = self.free.pop() {
             self.operations[place as usize] = Some(operation);
             return Ticket(place);
         }
+        self.add(operation)
+    }
+
+    /// Makes one place more.
+    #[cold]
+    fn add(&mut self, operation: Operation) -> Ticket {
         self.operations.push(Some(operation));
         Ticket(
             u32::try_from(self.operations.len() - 1)
@@ -80,6 +92,7 @@ impl Parked {
     }
 
     /// The operation, which stays; none for those that need no memory.
+    #[inline(always)]
     pub(super) fn get(&mut self, ticket: Ticket) -> Option<&mut Operation> {
         self.operations.get_mut(ticket.0 as usize)?.as_mut()
     }
@@ -91,6 +104,13 @@ impl Parked {
             operation,
             Some(Some(Operation::Place(_) | Operation::Choice(_)))
         )
+    }
+
+    /// Drops an operation that needed memory.
+    #[inline(always)]
+    pub(super) fn drop_kept(&mut self, ticket: Ticket) {
+        self.operations[ticket.0 as usize] = None;
+        self.free.push(ticket.0);
     }
 
     /// Gives an operation back.

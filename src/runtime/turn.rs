@@ -146,7 +146,7 @@ impl Runtime {
             // Most tasks have only given way.
             if record.has_only_given_way() && record.body.holds_nothing() && co.is_parked() {
                 record.phase = Phase::Running;
-            } else if let Some(values) = self.answer_served(&mut core, state, task) {
+            } else if let Some(values) = self.answer_served(&mut core, task) {
                 count = values;
             } else {
                 let record = core.record(task);
@@ -181,7 +181,7 @@ impl Runtime {
                 core = self.core.borrow_mut();
             }
         }
-        let inward = !core.inward.is_empty() || core.events.has_news();
+        let inward = core.has_inward();
         drop(core);
         if inward {
             self.loosen_parked(state, false);

@@ -86,6 +86,9 @@ pub(super) const NEEDS_LUA_BASE: bool = cfg!(feature = "lua51");
 /// second chance to do so itself.
 pub(super) const NEEDS_GUARD: bool = cfg!(any(feature = "lua51", feature = "luajit"));
 
+/// May Lua call C functions without its C API?
+pub(super) const HAS_FFI: bool = cfg!(feature = "luajit");
+
 /// May a failed coroutine have left variables that are to be closed?
 pub(crate) const CLOSES_VARIABLES: bool = cfg!(any(feature = "lua54", feature = "lua55"));
 

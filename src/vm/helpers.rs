@@ -1,6 +1,6 @@
 //! The Lua functions that the runtime asks, kept in the registry.
 
-use super::library::{Source, call_source};
+use super::library::{Parts, call_source};
 use super::outcome::Instead;
 use super::{compat, marks};
 use mlua::ffi::{self, lua_State};
@@ -56,26 +56,25 @@ pub(super) struct Helpers {
 }
 
 impl Helpers {
-    /// Keeps what the source answers in the registry; answers the address of the metatable of cancelled errors, too.
+    /// Keeps what the sources answer in the registry; answers the address of the metatable of cancelled errors, too.
     /// `[-0, +0, e]`
     ///
     /// # Safety
     /// As `Library::open`; the table of the natives is at the absolute index `natives`.
     pub(super) unsafe fn set_up(
         l: *mut lua_State,
-        source: Source,
+        parts: &Parts,
         natives: c_int,
     ) -> (Helpers, *const c_void) {
-        // SAFETY: the caller's promise. The source answers 23 values; the last one lies on top.
+        // SAFETY: the caller's promise. The source answers 22 values; the last one lies on top.
         unsafe {
             // More than a call of a C function has free.
             ffi::luaL_checkstack(l, 32, std::ptr::null());
             ffi::lua_pushvalue(l, natives);
-            ffi::lua_pushlightuserdata(l, marks::alarm_mark());
             ffi::lua_pushlightuserdata(l, marks::pass_mark());
-            call_source(l, source, 3, 23);
+            call_source(l, parts.helpers, 2, 22);
             let cancelled = ffi::lua_topointer(l, -1);
-            let kept = [(); 23].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
+            let kept = [(); 22].map(|()| ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX));
             let [
                 _,
                 cross,
@@ -94,13 +93,16 @@ impl Helpers {
                 endow,
                 next_error,
                 epilogue,
-                guard,
                 alarm,
                 idle,
                 call,
                 join_error,
                 report,
             ] = kept;
+            ffi::lua_pushvalue(l, natives);
+            ffi::lua_pushlightuserdata(l, marks::alarm_mark());
+            call_source(l, parts.guards, 2, 1);
+            let guard = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
             let helpers = Helpers {
                 report,
                 call,

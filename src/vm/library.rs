@@ -1,5 +1,6 @@
 //! Sets the library up in a universe: the tables that Lua sees, the metatables, what the registry keeps.
 
+use super::ask::AtOnce;
 use super::clock::Clocks;
 use super::entry::{self, Host};
 use super::finalizer;
@@ -22,6 +23,8 @@ pub(crate) struct Function {
     pub(crate) waits: bool,
     /// The trampoline to the Rust function.
     pub(crate) entry: lua_CFunction,
+    /// What its method asks first, where Lua can ask without the C API.
+    pub(crate) at_once: Option<AtOnce>,
 }
 
 /// One class of objects as Lua sees it. Its place in the list is its `Class`.
@@ -48,8 +51,10 @@ pub(crate) struct Parts {
     pub(crate) additions: &'static [Addition],
     /// The functions that only the embedded Lua sees.
     pub(crate) natives: &'static [&'static [Function]],
-    /// Called with the table of these, and the two marks; answers the Lua functions that `Library` keeps.
+    /// Called with the table of these, and the mark of nested coroutines; answers the Lua functions that `Library` keeps.
     pub(crate) helpers: Source,
+    /// Called with the table of these, and the mark of calls that raise; answers the function that guards others.
+    pub(crate) guards: Source,
     /// Called with the table of coev, that of the natives, and the methods of tasks: adds what is better said in Lua.
     pub(crate) sources: &'static [Source],
 }
@@ -162,10 +167,10 @@ impl Library {
             ffi::lua_createtable(l, 0, 32); // host natives
             let library = Library::set_up::<H>(l, parts, host); // host natives
             for functions in parts.natives {
-                add_functions(l, host, library.helpers.guard, c"", functions);
+                add_functions(l, host, library.helpers.guard, None, functions);
             }
             ffi::lua_createtable(l, 0, 64); // host natives coev
-            add_functions(l, host, library.helpers.guard, c"", parts.functions);
+            add_functions(l, host, library.helpers.guard, None, parts.functions);
             for source in parts.sources {
                 ffi::lua_pushvalue(l, -1); // host natives coev coev
                 ffi::lua_pushvalue(l, -3); // host natives coev coev natives
@@ -222,7 +227,7 @@ impl Library {
             let known = keep_table(l, natives, c"known");
             ffi::lua_pushboolean(l, 0);
             let inner = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
-            let (helpers, cancelled) = Helpers::set_up(l, parts.helpers, natives);
+            let (helpers, cancelled) = Helpers::set_up(l, parts, natives);
             let task = new_metatable(l, host, helpers.guard, &parts.task, false);
             compat::raw_get(l, ffi::LUA_REGISTRYINDEX, task.reference as _);
             ffi::lua_getfield(l, -1, c"__index".as_ptr());
@@ -312,7 +317,8 @@ impl Function {
     }
 }
 
-/// Sets functions, those of a class or none, each with the host, its own description and the host's address as upvalues, in the table on top. `[-0, +0, m]`
+/// Sets functions, each with the host, its own description and the host's address as upvalues, in the table on top: those
+/// of a class, whose metatable is at that absolute index, or of none. `[-0, +0, m]`
 ///
 /// # Safety
 /// As `Library::open`; a table is on top, the host at the absolute index `host`.
@@ -320,22 +326,49 @@ unsafe fn add_functions(
     l: *mut lua_State,
     host: c_int,
     guard: c_int,
-    class: &CStr,
+    class: Option<(&CStr, c_int)>,
     functions: &'static [Function],
 ) {
     for function in functions {
         // SAFETY: the caller's promise.
         unsafe {
             push_function(l, host, function);
-            if compat::NEEDS_GUARD && function.waits {
-                compat::raw_get(l, ffi::LUA_REGISTRYINDEX, guard as _);
-                ffi::lua_insert(l, -2);
-                ffi::lua_pushstring(l, function.name.as_ptr());
-                ffi::lua_pushstring(l, class.as_ptr());
-                ffi::lua_call(l, 3, 1);
+            let asks = compat::HAS_FFI && function.at_once.is_some();
+            if compat::NEEDS_GUARD && (function.waits || asks) {
+                push_guarded(l, guard, class, function);
             }
             ffi::lua_setfield(l, -2, function.name.as_ptr());
         }
+    }
+}
+
+/// Puts a guard around the function on top. `[-1, +1, m]`
+///
+/// # Safety
+/// As `add_functions`.
+unsafe fn push_guarded(
+    l: *mut lua_State,
+    guard: c_int,
+    class: Option<(&CStr, c_int)>,
+    function: &Function,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, guard as _);
+        ffi::lua_insert(l, -2); // guard f
+        ffi::lua_pushstring(l, function.name.as_ptr());
+        ffi::lua_pushboolean(l, c_int::from(function.waits)); // guard f name waits
+        let mut arguments = 3;
+        if let Some((name, metatable)) = class {
+            ffi::lua_pushstring(l, name.as_ptr());
+            ffi::lua_pushvalue(l, metatable); // guard f name waits class mt
+            arguments = 5;
+            if let Some(at_once) = function.at_once {
+                at_once.push(l);
+                arguments = 8;
+            }
+        }
+        ffi::lua_call(l, arguments, 1);
     }
 }
 
@@ -370,7 +403,8 @@ unsafe fn new_metatable(
         ffi::lua_pushstring(l, class.name.as_ptr());
         ffi::lua_setfield(l, -2, c"__name".as_ptr());
         ffi::lua_createtable(l, 0, 32); // mt methods
-        add_functions(l, host, guard, class.name, class.methods);
+        let metatable = ffi::lua_gettop(l) - 1;
+        add_functions(l, host, guard, Some((class.name, metatable)), class.methods);
         if counted {
             ffi::lua_pushstring(l, class.name.as_ptr());
             ffi::lua_setfield(l, -2, c"class".as_ptr());
@@ -432,7 +466,7 @@ unsafe fn add_module(
     // SAFETY: the caller's promise.
     unsafe {
         ffi::lua_createtable(l, 0, 32); // coev m
-        add_functions(l, host, guard, c"", module.functions);
+        add_functions(l, host, guard, None, module.functions);
         for source in module.sources {
             ffi::lua_pushvalue(l, -1); // coev m m
             ffi::lua_pushvalue(l, -3); // coev m m coev

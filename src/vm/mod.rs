@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "this floor is one of the two where it lives")]
 
+mod ask;
 mod batch;
 mod brief;
 mod chunks;
@@ -35,6 +36,7 @@ mod stack;
 mod state;
 mod universe;
 
+pub(crate) use ask::AtOnce;
 pub(crate) use batch::{Readies, gathering as entry_gathering};
 pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
 pub(crate) use clock::{

@@ -168,6 +168,27 @@ pub(super) unsafe fn in_use<'a, H, T: Object>(
     }
 }
 
+/// As `in_use`, for a userdata whose memory lies there.
+///
+/// # Safety
+/// The userdata is as large as those that `push` makes, and somebody holds it while the references are used; `H` is the
+/// host of the universe.
+#[inline(always)]
+pub(super) unsafe fn in_use_at<'a, H, T: Object>(memory: *const c_void) -> Option<(&'a H, &'a T)> {
+    // SAFETY: as in `in_use`.
+    unsafe {
+        let payload = memory.cast::<Payload>();
+        if (*payload).id != TypeId::of::<T>() {
+            return None;
+        }
+        let object = (*payload).object.as_ref()?;
+        Some((
+            &*(*payload).host.cast::<H>(),
+            &*Rc::as_ptr(object).cast::<T>(),
+        ))
+    }
+}
+
 /// As `typed`, with a share in the object.
 ///
 /// # Safety

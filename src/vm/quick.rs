@@ -36,12 +36,20 @@ pub(crate) trait Keeps<H: Host> {
     /// Gives a value away; answers its key, which the caller empties, or what to do without one. Waits only with a
     /// `state` to wait in.
     fn give_away(&self, host: &H, state: Option<State>) -> Result<u32, Quick>;
+    /// Takes a key for a value that can be handed over at once.
+    fn claim(&self) -> Option<u32>;
+    /// Takes over the value under a key that was claimed; answers whether it could. Else the key is free again.
+    fn hand(&self, host: &H, key: u32) -> bool;
+    /// Gives a value away at once; answers its key, which stays in use until it is freed.
+    fn take(&self, host: &H) -> Option<u32>;
+    /// Nothing lies under the key any more.
+    fn free(&self, key: u32);
 }
 
-/// Runs the short way so that a panic leads to the long one.
+/// Runs a short way; none where it panics, which leads to the long one.
 #[inline(always)]
-fn guarded(work: impl FnOnce() -> Quick) -> Quick {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Quick::No)
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// Ends the short way. `[-0, +n, -]`
@@ -70,7 +78,7 @@ unsafe fn finish<H: Host>(l: *mut lua_State, host: &H, quick: Quick) -> c_int {
 pub(crate) const fn call<H, S, F>(_short: S, _body: F) -> lua_CFunction
 where
     H: Host,
-    S: Fn(&H, &H::Holder, State) -> Quick + Copy,
+    S: Fn(&H, &H::Holder, Option<State>) -> Quick + Copy,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
     assert!(size_of::<S>() == 0, "only plain functions can be entries");
@@ -84,7 +92,7 @@ where
 unsafe extern "C-unwind" fn quick_call<H, S, F>(l: *mut lua_State) -> c_int
 where
     H: Host,
-    S: Fn(&H, &H::Holder, State) -> Quick + Copy,
+    S: Fn(&H, &H::Holder, Option<State>) -> Quick + Copy,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
     // SAFETY: as in `entry::trampoline`; the object stays at index 1.
@@ -95,7 +103,7 @@ where
             && !host.is_closed()
         {
             let short = std::mem::zeroed::<S>();
-            let quick = guarded(|| short(host, object, State::new(l)));
+            let quick = guarded(|| short(host, object, Some(State::new(l)))).unwrap_or(Quick::No);
             if quick != Quick::No {
                 return finish(l, host, quick);
             }
@@ -160,7 +168,8 @@ where
                     let (quick, key) = object.take_over(host, WAITS.then(|| State::new(l)));
                     unused = key;
                     quick
-                });
+                })
+                .unwrap_or(Quick::No);
                 if let Some(key) = unused {
                     push_kept(l, 1, key, true);
                 }
@@ -230,7 +239,8 @@ where
                     Quick::Nothing
                 }
                 Err(quick) => quick,
-            });
+            })
+            .unwrap_or(Quick::No);
             if let Some(key) = key {
                 compat::user_value(l, 1); // t
                 compat::raw_get(l, -1, key.into()); // t v

@@ -382,6 +382,16 @@ impl<'a> Stack<'a> {
         u32::try_from(number?).ok()
     }
 
+    /// Moves the top value to `slot`, and drops what lies above.
+    #[inline(always)]
+    pub(crate) fn keep_at(&self, slot: i32) {
+        // SAFETY: a value lies on top, above `slot`, as the caller promises.
+        unsafe {
+            ffi::lua_replace(self.l, slot);
+            ffi::lua_settop(self.l, slot);
+        }
+    }
+
     /// Drops the value below the top one.
     pub(crate) fn drop_below_top(&self) {
         // SAFETY: two values lie there, as the caller promises.

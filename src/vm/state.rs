@@ -125,21 +125,6 @@ impl State {
         }
     }
 
-    /// Puts what lies under the key in the table of the first kept value onto a parked coroutine's stack, in place of the
-    /// `kept` values. `[-kept, +1, -]` on the coroutine.
-    pub(crate) fn hand_item(self, co: Coroutine, kept: i32, key: u32, take: bool) -> i32 {
-        let (l, co_l) = (self.0, co.raw());
-        // SAFETY: as in `hand`.
-        unsafe {
-            let first = ffi::lua_gettop(co_l) - kept + 1;
-            push_kept(co_l, first, key, take);
-            ffi::lua_xmove(co_l, l, 1);
-            co.forget(kept);
-            ffi::lua_xmove(l, co_l, 1);
-        }
-        1
-    }
-
     /// As `deliver`, for what is plain or lies in the tables of objects that are among the kept values.
     fn hand(self, co: Coroutine, kept: i32, reply: &Reply) -> i32 {
         let (l, co_l) = (self.0, co.raw());

@@ -6,22 +6,27 @@ use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::runtime::sync::{Kind, Mutex, Owner, Rwlock, Semaphore, Waitable, Wish};
 use crate::runtime::sync::{acquire, lock, release, unlock};
-use crate::vm::{Function, Outcome, Reply, Stack, Value, entry_quick};
+use crate::vm::{AtOnce, Function, Outcome, Reply, Stack, Value, entry_quick};
 use std::rc::Rc;
 
 /// The methods of a mutex that are not Lua.
 pub(super) const MUTEX_METHODS: &[Function] = &[
     Function {
         entry: entry_quick::<Runtime, _, _>(lock, lock_mutex),
+        at_once: Some(AtOnce::call::<Runtime, _>(lock)),
         ..method!(waits c"lock", lock_mutex)
     },
     method!(c"owner", owner),
     method!(c"release", release_session),
     method!(c"session", session),
     method!(c"set_session", set_session),
-    method!(c"try_lock", try_lock),
+    Function {
+        at_once: Some(AtOnce::call::<Runtime, _>(lock)),
+        ..method!(c"try_lock", try_lock)
+    },
     Function {
         entry: entry_quick::<Runtime, _, _>(unlock, unlock_mutex),
+        at_once: Some(AtOnce::call::<Runtime, _>(unlock)),
         ..method!(c"unlock", unlock_mutex)
     },
 ];
@@ -30,14 +35,19 @@ pub(super) const MUTEX_METHODS: &[Function] = &[
 pub(super) const SEMAPHORE_METHODS: &[Function] = &[
     Function {
         entry: entry_quick::<Runtime, _, _>(acquire, acquire_permits),
+        at_once: Some(AtOnce::call::<Runtime, _>(acquire)),
         ..method!(waits c"acquire", acquire_permits)
     },
     method!(c"count", permits),
     Function {
         entry: entry_quick::<Runtime, _, _>(release, release_permits),
+        at_once: Some(AtOnce::call::<Runtime, _>(release)),
         ..method!(c"release", release_permits)
     },
-    method!(c"try_acquire", try_acquire),
+    Function {
+        at_once: Some(AtOnce::call::<Runtime, _>(acquire)),
+        ..method!(c"try_acquire", try_acquire)
+    },
 ];
 
 /// The methods of a rwlock.

@@ -5,7 +5,7 @@ mod gates;
 mod locks;
 mod select;
 
-pub(super) use select::{CASE, CHOOSE, STOW, TAKE};
+pub(super) use select::{AWAIT, CASE, CHOOSE, STOW, TAKE};
 
 use super::{fd_set, socket, timer};
 use crate::api::function;
@@ -153,6 +153,8 @@ pub(super) const OWN_TABLE: Function = Function {
     entry: entry_table::<Runtime>(),
     ..function!(c"own_table", ready)
 };
+/// Lets the runtime tell Lua what is new.
+pub(super) const SETTLE: Function = function!(c"settle", settle);
 /// Lets Lua know when an object may be ready.
 pub(super) const WATCH: Function = function!(c"watch", watch);
 /// Remembers where an object was made.
@@ -264,4 +266,9 @@ fn watch(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 fn set_site(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     any(stack)?.set_site(stack.text(slot::FIRST)?.to_owned());
     answer(())
+}
+
+/// `settle()`: what questions have left to be told has been told by the trampoline when this returns.
+fn settle(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(Outcome::Reply(Reply::none()))
 }

@@ -10,8 +10,10 @@ use std::rc::Rc;
 
 /// Takes what is there.
 pub(in crate::api) const TAKE: Function = function!(c"take", take);
-/// Waits.
+/// Takes what is there, or waits, where the cases are simple.
 pub(in crate::api) const CHOOSE: Function = function!(waits c"choose", choose);
+/// Waits.
+pub(in crate::api) const AWAIT: Function = function!(waits c"await", wait_for_first);
 /// Says what is wrong with a case.
 pub(in crate::api) const CASE: Function = function!(c"case", case);
 /// Puts into a channel what is to be sent.
@@ -24,13 +26,20 @@ pub(in crate::api) const STOW: Function = Function {
 mod slot {
     /// The table of cases; or the object of one.
     pub(super) const CASES: i32 = 1;
-    /// The keys of what is to be sent, by case; or what to do with the object.
+    /// The keys of what is to be sent, by case; or what to do with the object; or seconds.
     pub(super) const KEYS: i32 = 2;
     /// Seconds; or the value to be sent.
     pub(super) const TIMEOUT: i32 = 3;
     /// The first object.
     pub(super) const OBJECTS: i32 = 4;
+    /// Seconds, of `choose`.
+    pub(super) const PATIENCE: i32 = 2;
+    /// The first object, of `choose`.
+    pub(super) const CHOSEN: i32 = 3;
 }
+
+/// As many cases may be put on the stack without asking for room.
+const FEW: i32 = 10;
 
 /// What is wanted of an object in a case. `Err`: nothing can be. The key of a send is another's matter.
 fn wish(runtime: &Runtime, object: &Waitable, how: Option<&[u8]>) -> Result<Wish, &'static str> {
@@ -80,11 +89,11 @@ fn case(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// `take(cases)` → the index of a case that can be at once, and its results; that of a send that could be, negated; nothing
-/// when there is none. It begins to look at another place each time, so that none of those ready is left behind for
-/// ever.
+/// when there is none. It begins where `choose` began, another place each time, so that none of those ready is left behind
+/// for ever.
 fn take(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let count = stack.length(slot::CASES);
-    let start = runtime.next_start();
+    let start = runtime.last_start();
     let top = stack.top();
     for offset in 0..count {
         let index = (start + offset) % count + 1;
@@ -132,56 +141,89 @@ fn try_case(
     Some(Some(object.reply(wish, given, at)))
 }
 
-/// `choose(cases, keys, timeout, ...)` → as `coev.select`; 0 when something else may be ready. Where there are many, the
-/// objects of the cases stand behind; what is none is passed over. Without keys it only waits where all cases are objects
-/// and none sends, and else answers false.
+/// `choose(cases, [seconds])` → as `coev.select`; nothing where none can be and the time is over at once; false where there
+/// are many cases, or one that is no object or sends.
 fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let timeout = stack.opt_seconds(slot::TIMEOUT)?;
-    if !stack.is_table(slot::CASES) {
-        return Err(stack.expected(slot::CASES, "table"));
+    let timeout = stack.opt_seconds(slot::PATIENCE)?;
+    let count = stack.length(slot::CASES);
+    let start = runtime.next_start();
+    if !(1..=FEW).contains(&count) {
+        return answer(false);
     }
-    let cases = if stack.is_table(slot::KEYS) {
-        cases_with_keys(runtime, stack)?
-    } else {
-        match plain_cases(runtime, stack) {
-            Some(cases) => cases,
-            None => return answer(false),
+    stack.set_top(slot::PATIENCE);
+    let mut choice = runtime.new_choice();
+    for offset in 0..count {
+        let index = (start + offset) % count + 1;
+        let at = slot::CHOSEN + offset;
+        let Some((object, wish)) = push_plain_case(runtime, stack, index, at) else {
+            runtime.drop_choice(choice);
+            return answer(false);
+        };
+        let object = object.share();
+        let at = at - 1;
+        if let Some(given) = object.try_now(runtime, wish) {
+            runtime.drop_choice(choice);
+            let reply = object.reply(wish, given, at);
+            return Ok(Outcome::Reply(reply.behind(i64::from(index))));
         }
-    };
-    let choice = Choice::new(cases, runtime.answers_at_once());
-    runtime.wait(
-        stack,
-        Operation::Choice(Box::new(choice)),
-        Deadline::after(timeout),
-    )
+        choice.add(Case {
+            object,
+            wish,
+            index,
+            at,
+        });
+    }
+    if timeout.is_some_and(|timeout| timeout <= 0.0) {
+        runtime.drop_choice(choice);
+        return answer(());
+    }
+    if timeout.is_none() {
+        match runtime.park_choice(choice, stack.state()) {
+            None => return Ok(Outcome::Park),
+            Some(back) => choice = back,
+        }
+    }
+    runtime.wait(stack, Operation::Choice(choice), Deadline::after(timeout))
 }
 
-/// The cases, whose objects lie on the stack from here on; none where one of them is no object, or sends.
-fn plain_cases(runtime: &Runtime, stack: &Stack) -> Option<Vec<Case>> {
-    let count = stack.length(slot::CASES);
-    stack.set_top(slot::TIMEOUT);
-    let mut cases = Vec::with_capacity(usize::try_from(count).ok()?);
-    for index in 1..=count {
-        let top = slot::TIMEOUT + index;
-        if !stack.push_table_of(slot::CASES, index) {
-            return None;
-        }
-        stack.push_table_of(top, 1);
-        let object = stack.held_object::<Runtime>(top + 1)?;
-        let wish = match &object.kind {
-            Kind::Channel(_) if stack.push_bytes_of(top, 2)? == b"receive" => Wish::Receive,
-            Kind::Channel(_) => return None,
-            _ => wish(runtime, object, None).ok()?,
-        };
-        cases.push((object.share(), wish, index));
-        stack.set_top(top + 1);
-        stack.drop_below_top();
+/// Puts the object of a case at `at`, the next slot; answers what is wanted there. None where it is no object, or sends.
+#[inline(always)]
+fn push_plain_case<'a>(
+    runtime: &Runtime,
+    stack: &Stack<'a>,
+    index: i32,
+    at: i32,
+) -> Option<(&'a Waitable, Wish)> {
+    if !stack.push_table_of(slot::CASES, index) {
+        return None;
     }
-    Some(cases)
+    let receives = stack.push_bytes_of(at, 2) == Some(b"receive");
+    stack.push_table_of(at, 1);
+    stack.keep_at(at);
+    let object = stack.held_object::<Runtime>(at)?;
+    let wish = match &object.kind {
+        Kind::Channel(_) if receives => Wish::Receive,
+        Kind::Channel(_) => return None,
+        _ => wish(runtime, object, None).ok()?,
+    };
+    Some((object, wish))
+}
+
+/// `await(cases, keys, timeout, ...)` → as `coev.select`; 0 when something else may be ready. Where there are many, the
+/// objects of the cases stand behind; what is none is passed over.
+fn wait_for_first(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let timeout = stack.opt_seconds(slot::TIMEOUT)?;
+    for table in [slot::CASES, slot::KEYS] {
+        if !stack.is_table(table) {
+            return Err(stack.expected(table, "table"));
+        }
+    }
+    let choice = cases_with_keys(runtime, stack)?;
+    runtime.wait(stack, Operation::Choice(choice), Deadline::after(timeout))
 }
 
 /// The cases that are objects, which `select.lua` has looked over, and has put what is to be sent into the channels.
-fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Vec<Case>, Fault> {
+fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Box<Choice>, Fault> {
     let count = stack.length(slot::CASES);
     if !stack.has(slot::OBJECTS) {
         for index in 1..=count {
@@ -191,9 +233,10 @@ fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Vec<Case>, Fault>
             stack.drop_below_top();
         }
     }
-    let mut cases = Vec::new();
+    let mut choice = runtime.new_choice();
     for index in 1..=count {
-        let Some(object) = stack.holder::<Runtime>(slot::OBJECTS - 1 + index) else {
+        let at = slot::OBJECTS - 2 + index;
+        let Some(object) = stack.holder::<Runtime>(at + 1) else {
             continue;
         };
         let wish = match stack.number_field(slot::KEYS, index) {
@@ -201,9 +244,14 @@ fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Vec<Case>, Fault>
             None => wish(runtime, &object, Some(b"receive"))
                 .map_err(|problem| Fault::misuse(format!("'select': {problem}")))?,
         };
-        cases.push((object, wish, index));
+        choice.add(Case {
+            object,
+            wish,
+            index,
+            at,
+        });
     }
-    Ok(cases)
+    Ok(choice)
 }
 
 /// `stow(channel, value)` → the key of the value, which lies there now.

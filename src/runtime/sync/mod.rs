@@ -341,6 +341,22 @@ impl Waitable {
         }
     }
 
+    /// Accepts what has been given where a call returns nothing but true, or the value under a key: the key, and whether
+    /// nobody else wants that value.
+    #[inline(always)]
+    fn at_hand(&self, given: Given) -> Option<Option<(Key, bool)>> {
+        match (given, &self.kind) {
+            (Given::Done, Kind::Barrier(_)) => None,
+            (Given::Done, _) => Some(None),
+            (Given::Item(key), Kind::Channel(channel)) => {
+                channel.release(key);
+                Some(Some((key, true)))
+            }
+            (Given::Item(key), Kind::Event(event)) => Some(Some((key, event.read(key)))),
+            _ => None,
+        }
+    }
+
     /// What a call returns that has been given something: the object is the value at `at`, counted from the call's first
     /// argument.
     pub(crate) fn reply(&self, wish: Wish, given: Given, at: i32) -> Reply {
@@ -373,6 +389,7 @@ impl Runtime {
     }
 
     /// Gives the first of a line that takes it `given`; answers who that is.
+    #[inline]
     pub(super) fn serve(&self, line: &Line, given: Given) -> Option<Waiter> {
         while let Some(waiter) = line.pop() {
             if self.give(waiter, given) {

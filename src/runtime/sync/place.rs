@@ -33,6 +33,15 @@ impl Place {
         }
     }
 
+    /// A wait that stands in the line.
+    #[inline(always)]
+    pub(super) fn entered(object: Rc<Waitable>, wish: Wish) -> Place {
+        Place {
+            entered: true,
+            ..Place::new(object, wish)
+        }
+    }
+
     /// Tries to get what it wants, once; from then on it stands in the line.
     pub(crate) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
         if let Some(given) = self.given.take() {
@@ -42,20 +51,10 @@ impl Place {
             if let Some(given) = self.object.try_now(runtime, self.wish) {
                 return Poll::Ready(self.object.reply(self.wish, given, 0));
             }
-            self.enter(runtime, task);
+            self.entered = true;
+            self.object.enter(runtime, Waiter::of_one(task, self.wish));
         }
         Poll::Pending
-    }
-
-    /// Goes to the end of the line.
-    pub(super) fn enter(&mut self, runtime: &Runtime, task: TaskId) {
-        self.entered = true;
-        let waiter = Waiter {
-            task,
-            wish: self.wish,
-            case: 0,
-        };
-        self.object.enter(runtime, waiter);
     }
 
     /// What the call returns that has been served.
@@ -73,16 +72,7 @@ impl Place {
     /// wants that value.
     #[inline]
     pub(super) fn at_hand(&mut self) -> Option<Option<(Key, bool)>> {
-        let answer = match (self.given?, &self.object.kind) {
-            (Given::Done, Kind::Barrier(_)) => return None,
-            (Given::Done, _) => None,
-            (Given::Item(key), Kind::Channel(channel)) => {
-                channel.release(key);
-                Some((key, true))
-            }
-            (Given::Item(key), Kind::Event(event)) => Some((key, event.read(key))),
-            _ => return None,
-        };
+        let answer = self.object.at_hand(self.given?)?;
         self.given = None;
         Some(answer)
     }
@@ -132,6 +122,7 @@ impl Place {
 impl Runtime {
     /// Serves a waiter that has been taken out of its line, and wakes it; answers whether it takes what it is given. One
     /// that is being ended takes nothing.
+    #[inline]
     pub(super) fn give(&self, waiter: Waiter, given: Given) -> bool {
         let mut core = self.core.borrow_mut();
         let Some(record) = core.tasks.get(waiter.task) else {
@@ -145,30 +136,17 @@ impl Runtime {
         if (scoped || !core.standins.is_empty()) && core.is_ending(waiter.task) {
             return false;
         }
-        let others = match core.parked.get(ticket) {
-            Some(Operation::Place(place)) => {
-                place.given = Some(given);
-                None
-            }
-            Some(Operation::Choice(choice)) => {
-                if !choice.decide(waiter.case, given) {
-                    return false;
-                }
-                Some(choice.objects())
+        match core.parked.get(ticket) {
+            Some(Operation::Place(place)) => place.given = Some(given),
+            Some(Operation::Choice(_)) => {
+                drop(core);
+                return self.decide(waiter, given);
             }
             _ => return false,
-        };
+        }
         core.wake(waiter.task);
         if !core.woken_loose.is_empty() {
             self.has_woken_loose.set(true);
-        }
-        drop(core);
-        for (case, (object, wish)) in others.into_iter().flatten().enumerate() {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "cases are counted in 32 bits"
-            )]
-            object.line(wish).remove(waiter.task, case as u32);
         }
         true
     }
