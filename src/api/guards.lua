@@ -17,19 +17,18 @@ end
 
 -- Questions ----------------------------------------------------------------
 
--- Makes a function of the address of a question. None without the FFI, nor where nothing is compiled: the interpreter
--- takes five times as long for such a call as for one of a C function.
+-- The FFI, and the types of questions. None where there is none, or where nothing is compiled: the interpreter takes
+-- five times as long for such a call as for one of a C function.
+local ffi, QUESTION, COMPARISON
 local function find_ffi()
-  if type(jit) ~= "table" or not jit.status() then return nil end
-  local ok, ffi = pcall(require, "ffi")
-  if not ok or type(ffi) ~= "table" then return nil end
-  local question = ffi.typeof("int32_t (*)(void *, uint32_t)")
-  return function(address)
-    return ffi.cast(question, address)
-  end
+  if type(jit) ~= "table" or not jit.status() then return end
+  local library = require "ffi"
+  QUESTION = library.typeof("int32_t (*)(void *, uint32_t)")
+  COMPARISON = library.typeof("uint32_t (*)(void *, uint32_t, uint32_t, uint32_t)")
+  -- Somebody else may call something so.
+  if type(library.new(QUESTION)) == "cdata" then ffi = library end
 end
-local fine, question = pcall(find_ffi)
-if not fine then question = nil end
+pcall(find_ffi)
 
 -- What questions answer: done, and the call returns true; added to it, that the runtime has something to tell.
 local TRUE, UNSETTLED = 1, 4
@@ -126,10 +125,10 @@ function asking.next(raw, class, take, free)
   end
 end
 
-function asking.try_take(raw, class, take, free)
-  -- coev.select takes so, too.
+function asking.try_take(raw, class, take, free, compare)
   local take_now = taking(take, free)
-  natives.channel_class, natives.receive_now = class, take_now
+  -- For coev.select.
+  natives.channel_class, natives.receive_now, natives.compare = class, take_now, ffi.cast(COMPARISON, compare)
   return function(self)
     if type(self) == "userdata" and getmetatable(self) == class then
       local found, value = take_now(self)
@@ -150,9 +149,9 @@ local FEW = {
 
 -- Puts a guard around a function with that name: one that waits, or a method of a class that can ask first. Those
 -- that are called most take no list of arguments: on LuaJIT that makes a switch 8 ns cheaper.
-return function(raw, name, waits, class, metatable, kind, first, second)
-  if kind and question then
-    return asking[kind](raw, metatable, question(first), question(second))
+return function(raw, name, waits, class, metatable, kind, first, second, third)
+  if kind and ffi then
+    return asking[kind](raw, metatable, ffi.cast(QUESTION, first), ffi.cast(QUESTION, second), third)
   elseif not waits then
     return raw
   elseif name == "yield" then

@@ -149,12 +149,6 @@ impl Core {
         }
     }
 
-    /// Must be seen at the end of a round who has been parked on something of this universe?
-    #[inline(always)]
-    pub(super) fn has_inward(&self) -> bool {
-        !self.inward.is_empty() || !self.inward_before.is_empty() || self.events.has_news()
-    }
-
     /// The record of a task that is known to be in the table.
     pub(super) fn record(&mut self, task: TaskId) -> &mut Task<Body> {
         self.tasks

@@ -181,9 +181,9 @@ impl Runtime {
                 core = self.core.borrow_mut();
             }
         }
-        let inward = core.has_inward();
+        let parked = core.has_parked_for_long();
         drop(core);
-        if inward {
+        if parked {
             self.loosen_parked(state, false);
         }
         Ok(None)

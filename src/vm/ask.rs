@@ -7,10 +7,14 @@ use super::quick::{Keeps, Quick, guarded};
 use super::state::State;
 use mlua::ffi::{self, lua_State};
 use std::ffi::CStr;
-use std::os::raw::c_void;
+use std::os::raw::{c_int, c_void};
 
 /// A question to the object in a userdata with that memory, about what lies under a key, if any.
 pub(crate) type Question = extern "C" fn(*const c_void, u32) -> i32;
+
+/// Whether the object in a userdata with that memory gives a value away at once: then the first answers, counted from the
+/// third, of what was found before and the second number; else what was found before. 0 is nothing.
+pub(crate) type Comparison = extern "C" fn(*const c_void, u32, u32, u32) -> u32;
 
 /// What a method without a timeout asks before it calls Rust through the C API, where Lua can ask.
 #[derive(Clone, Copy)]
@@ -23,8 +27,8 @@ pub(crate) enum AtOnce {
     Take(Question, Question),
     /// The same as a step of a loop, which is called with the last value.
     Next(Question, Question),
-    /// The same with true before the value.
-    TryTake(Question, Question),
+    /// The same with true before the value; and for many objects: which comes first?
+    TryTake(Question, Question, Comparison),
 }
 
 /// "No": the call goes the usual way.
@@ -64,27 +68,32 @@ impl AtOnce {
 
     /// What a method asks that says whether there is a value.
     pub(crate) const fn try_take<H: Host<Holder: Keeps<H>>>() -> AtOnce {
-        AtOnce::TryTake(ask_take::<H>, ask_free::<H>)
+        AtOnce::TryTake(ask_take::<H>, ask_free::<H>, compare::<H>)
     }
 
-    /// Pushes its kind and its questions' addresses. `[-0, +3, m]`
+    /// Pushes its kind and the addresses of its questions; answers how many values these are. `[-0, +(3 | 4), m]`
     ///
     /// # Safety
-    /// `l` is the running state with three free slots.
-    pub(super) unsafe fn push(self, l: *mut lua_State) {
+    /// `l` is the running state with four free slots.
+    pub(super) unsafe fn push(self, l: *mut lua_State) -> c_int {
         let (kind, first, second): (&CStr, _, _) = match self {
             AtOnce::Call(ask) => (c"call", ask, ask),
             AtOnce::Store(claim, hand) => (c"store", claim, hand),
             AtOnce::Take(take, free) => (c"take", take, free),
             AtOnce::Next(take, free) => (c"next", take, free),
-            AtOnce::TryTake(take, free) => (c"try_take", take, free),
+            AtOnce::TryTake(take, free, _) => (c"try_take", take, free),
         };
         // SAFETY: the caller's promise; the functions are static.
         unsafe {
             ffi::lua_pushstring(l, kind.as_ptr());
             ffi::lua_pushlightuserdata(l, first as *mut c_void);
             ffi::lua_pushlightuserdata(l, second as *mut c_void);
+            if let AtOnce::TryTake(.., compare) = self {
+                ffi::lua_pushlightuserdata(l, compare as *mut c_void);
+                return 4;
+            }
         }
+        3
     }
 }
 
@@ -152,4 +161,20 @@ extern "C" fn ask_free<H: Host<Holder: Keeps<H>>>(memory: *const c_void, key: u3
         object.free(key);
         done(host, NO)
     })
+}
+
+/// As `Comparison` says. Both numbers are counted on from `start`, and what is below that comes last.
+extern "C" fn compare<H: Host<Holder: Keeps<H>>>(
+    memory: *const c_void,
+    found: u32,
+    number: u32,
+    start: u32,
+) -> u32 {
+    let gives = ask::<H>(memory, |_, object| i32::from(object.has_something()));
+    let is_nearer = found == 0 || number.wrapping_sub(start) < found.wrapping_sub(start);
+    if gives != NO && is_nearer {
+        number
+    } else {
+        found
+    }
 }

@@ -364,8 +364,7 @@ unsafe fn push_guarded(
             ffi::lua_pushvalue(l, metatable); // guard f name waits class mt
             arguments = 5;
             if let Some(at_once) = function.at_once {
-                at_once.push(l);
-                arguments = 8;
+                arguments += at_once.push(l);
             }
         }
         ffi::lua_call(l, arguments, 1);

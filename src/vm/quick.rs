@@ -28,8 +28,8 @@ pub(crate) enum Quick {
 
 /// What these methods need of objects that keep Lua values.
 pub(crate) trait Keeps<H: Host> {
-    /// The key under which the next value goes; none where no value is kept.
-    fn vacancy(&self) -> Option<u32>;
+    /// The key under which the next value goes; none where no value is kept. Is it the value of a `flag`, or is it sent?
+    fn vacancy(&self, flag: bool) -> Option<u32>;
     /// A value lies under that key: takes it over, if it can; waits only with a `state` to wait in. The other answer is
     /// the key of a value that is kept no more.
     fn take_over(&self, host: &H, state: Option<State>) -> (Quick, Option<u32>);
@@ -44,6 +44,8 @@ pub(crate) trait Keeps<H: Host> {
     fn take(&self, host: &H) -> Option<u32>;
     /// Nothing lies under the key any more.
     fn free(&self, key: u32);
+    /// Would it give a value away?
+    fn has_something(&self) -> bool;
 }
 
 /// Runs a short way; none where it panics, which leads to the long one.
@@ -112,16 +114,16 @@ where
     }
 }
 
-/// The C function of a method that gives the object a value to keep: its second argument, or true for none where there
-/// is an `OR_TRUE`. Without a `SHORT` way it is only put there.
-pub(crate) const fn store<H, F, const OR_TRUE: bool, const WAITS: bool, const SHORT: bool>(
+/// The C function of a method that gives the object a value to keep: its second argument, or true for none where it is
+/// the value of a flag. Without a `SHORT` way it is only put there.
+pub(crate) const fn store<H, F, const FLAG: bool, const WAITS: bool, const SHORT: bool>(
     _body: F,
 ) -> lua_CFunction
 where
     H: Host<Holder: Keeps<H>>,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
-    quick_store::<H, F, OR_TRUE, WAITS, SHORT>
+    quick_store::<H, F, FLAG, WAITS, SHORT>
 }
 
 /// Puts the value into the object's table, and lets the object take it over. Where it does not, the long way finds the
@@ -132,7 +134,7 @@ where
 unsafe extern "C-unwind" fn quick_store<
     H,
     F,
-    const OR_TRUE: bool,
+    const FLAG: bool,
     const WAITS: bool,
     const SHORT: bool,
 >(
@@ -146,11 +148,11 @@ where
     // of the value yet.
     unsafe {
         if let Some((host, object, has_table)) = object::in_use::<H, H::Holder>(l, 1)
-            && (OR_TRUE || ffi::lua_type(l, 2) > ffi::LUA_TNIL)
+            && (FLAG || ffi::lua_type(l, 2) > ffi::LUA_TNIL)
             && !host.is_closed()
-            && let Some(key) = object.vacancy()
+            && let Some(key) = object.vacancy(FLAG)
         {
-            if OR_TRUE && ffi::lua_type(l, 2) <= ffi::LUA_TNIL {
+            if FLAG && ffi::lua_type(l, 2) <= ffi::LUA_TNIL {
                 ffi::lua_settop(l, 1);
                 ffi::lua_pushboolean(l, 1);
             }
@@ -162,7 +164,7 @@ where
             ffi::lua_pushvalue(l, 2);
             ffi::lua_rawseti(l, -2, key.into());
             let arguments = ffi::lua_gettop(l) - 1;
-            if SHORT && (arguments == 2 || OR_TRUE || ffi::lua_type(l, 3) <= ffi::LUA_TNIL) {
+            if SHORT && (arguments == 2 || FLAG || ffi::lua_type(l, 3) <= ffi::LUA_TNIL) {
                 let mut unused = None;
                 let quick = guarded(|| {
                     let (quick, key) = object.take_over(host, WAITS.then(|| State::new(l)));

@@ -8,7 +8,7 @@ local error, getmetatable, next, pairs, setmetatable, type = error, getmetatable
 local unpack = table.unpack or unpack
 local take, choose, await, stow = natives.take, natives.choose, natives.await, natives.stow
 local here, poke = natives.here, natives.wake
-local channel_class, receive_now = natives.channel_class, natives.receive_now
+local channel_class, receive_now, compare = natives.channel_class, natives.receive_now, natives.compare
 local readiness_of, pcall, now = natives.readiness_of, natives.pcall, coev.now
 
 local ENDED = { done = true, failed = true, cancelled = true }
@@ -165,21 +165,23 @@ local function select_late(cases, timeout)
   return index, a, b
 end
 
--- Takes what is there, where all cases until there receive from channels: compiled code asks eight of these in the time
--- of one call through the C API. Begins to look at another place each time.
+-- Takes what is there, where all cases receive from channels: compiled code asks eight of these in the time of one
+-- call through the C API. All are asked, the same way each time, so that the loop is compiled as one; which of those
+-- ready is the first from a start that is another one each time is Rust's to say.
 local start = 0
 local function look_at_channels(cases)
-  local count = #cases
-  start = start < 1e9 and start + 1 or 0
-  for offset = start, start + count - 1 do
-    local index = offset % count + 1
+  local first = 0
+  start = start % #cases + 1
+  for index = 1, #cases do
     local case = cases[index]
     if type(case) ~= "table" or case[2] ~= "receive" then return nil end
     local channel = case[1]
     if type(channel) ~= "userdata" or getmetatable(channel) ~= channel_class then return nil end
-    local found, value = receive_now(channel)
-    if found then return index, value end
+    first = compare(channel, first, index, start)
   end
+  if first == 0 then return nil end
+  local found, value = receive_now(cases[first][1])
+  if found then return first, value end
 end
 
 function coev.select(cases)
@@ -191,7 +193,7 @@ function coev.select(cases)
   if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
     error("bad argument #1 to 'select' (field 'timeout' is not a number)", 2)
   end
-  if receive_now then
+  if receive_now and cases[1] ~= nil then
     local index, value = look_at_channels(cases)
     if index then return index, value end
   end

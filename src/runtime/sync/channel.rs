@@ -42,6 +42,7 @@ impl Channel {
     }
 
     /// How many are queued.
+    #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.queue.borrow().len()
     }
@@ -71,6 +72,7 @@ impl Channel {
     }
 
     /// Would a receive not wait?
+    #[inline(always)]
     pub(crate) fn has_something(&self) -> bool {
         self.len() > 0 || !self.senders.is_empty() || self.is_closed()
     }

@@ -215,9 +215,9 @@ impl Runtime {
             return Some(choice);
         };
         choice.enter(self, task);
-        self.core
-            .borrow_mut()
-            .park_in_line(task, Operation::Choice(choice));
+        let mut core = self.core.borrow_mut();
+        let ticket = core.parked.put(Operation::Choice(choice));
+        core.park_in_line(task, ticket);
         None
     }
 

@@ -1,7 +1,7 @@
 //! A wait at one object, and how waiters are served.
 
 use super::{Given, Key, Kind, Owner, Waitable, Waiter, Wish};
-use crate::runtime::operation::{Operation, Poll};
+use crate::runtime::operation::Poll;
 use crate::runtime::{Runtime, TaskId, Verdict};
 use crate::sched::Moment;
 use crate::vm::{Reply, Value};
@@ -136,14 +136,11 @@ impl Runtime {
         if (scoped || !core.standins.is_empty()) && core.is_ending(waiter.task) {
             return false;
         }
-        match core.parked.get(ticket) {
-            Some(Operation::Place(place)) => place.given = Some(given),
-            Some(Operation::Choice(_)) => {
-                drop(core);
-                return self.decide(waiter, given);
-            }
-            _ => return false,
-        }
+        let Some(place) = core.parked.place(ticket) else {
+            drop(core);
+            return self.decide(waiter, given);
+        };
+        place.given = Some(given);
         core.wake(waiter.task);
         if !core.woken_loose.is_empty() {
             self.has_woken_loose.set(true);
@@ -165,7 +162,7 @@ impl Runtime {
             return false;
         };
         let ticket = record.body.ticket;
-        let Some(Operation::Place(place)) = core.parked.get(ticket) else {
+        let Some(place) = core.parked.place(ticket) else {
             return false;
         };
         place.condition = Some(std::mem::replace(&mut place.object, Rc::clone(mutex)));

@@ -63,10 +63,10 @@ pub(crate) fn release(runtime: &Runtime, object: &Waitable, _: Option<State>) ->
 
 impl Keeps<Runtime> for Waitable {
     #[inline(always)]
-    fn vacancy(&self) -> Option<Key> {
+    fn vacancy(&self, flag: bool) -> Option<Key> {
         match &self.kind {
-            Kind::Channel(channel) => Some(channel.vacancy()),
-            Kind::Event(event) => Some(event.vacancy()),
+            Kind::Channel(channel) if !flag => Some(channel.vacancy()),
+            Kind::Event(event) if flag => Some(event.vacancy()),
             _ => None,
         }
     }
@@ -131,6 +131,11 @@ impl Keeps<Runtime> for Waitable {
     }
 
     #[inline(always)]
+    fn has_something(&self) -> bool {
+        matches!(&self.kind, Kind::Channel(channel) if channel.has_something())
+    }
+
+    #[inline(always)]
     fn free(&self, key: Key) {
         if let Kind::Channel(channel) = &self.kind {
             channel.release(key);
@@ -150,9 +155,9 @@ impl Runtime {
         }
         let object = object.share();
         object.enter(self, Waiter::of_one(task, wish));
-        self.core
-            .borrow_mut()
-            .park_in_line(task, Operation::Place(Place::entered(object, wish)));
+        let mut core = self.core.borrow_mut();
+        let ticket = core.parked.put_place(Place::entered(object, wish));
+        core.park_in_line(task, ticket);
         Quick::Park
     }
 
@@ -175,23 +180,22 @@ impl Runtime {
         if !co.is_parked() || !co.has(kept) {
             return None;
         }
-        let values = match core.parked.get(ticket) {
-            Some(Operation::Place(place)) => {
-                let values = match place.at_hand()? {
-                    None => co.answer_true(kept),
-                    Some((key, last)) => co.answer_item(kept, key, last),
-                };
-                core.parked.drop_kept(ticket);
-                values
+        let values = if let Some(place) = core.parked.place(ticket) {
+            let item = place.at_hand()?;
+            drop(core.parked.take_place(ticket));
+            match item {
+                None => co.answer_true(kept),
+                Some((key, last)) => co.answer_item(kept, key, last),
             }
-            Some(Operation::Choice(choice)) => {
-                let (index, at, item) = choice.at_hand()?;
-                if let Some(Operation::Choice(choice)) = core.parked.take(ticket) {
-                    self.drop_choice(choice);
-                }
-                co.answer_case(kept, index, at, item)
+        } else {
+            let Some(Operation::Choice(choice)) = core.parked.get(ticket) else {
+                return None;
+            };
+            let (index, at, item) = choice.at_hand()?;
+            if let Some(Operation::Choice(choice)) = core.parked.take(ticket) {
+                self.drop_choice(choice);
             }
-            _ => return None,
+            co.answer_case(kept, index, at, item)
         };
         core.timers.stop(task.index());
         let record = core.tasks.running(task);
@@ -204,10 +208,9 @@ impl Runtime {
 }
 
 impl Core {
-    /// Parks the running task, which stands in the lines that its operation is about.
+    /// Parks the running task, which stands in the lines that the operation with this ticket is about.
     #[inline(always)]
-    pub(super) fn park_in_line(&mut self, task: TaskId, operation: Operation) {
-        let ticket = self.parked.keep(operation);
+    pub(super) fn park_in_line(&mut self, task: TaskId, ticket: Ticket) {
         let record = self.tasks.running(task);
         record.body.ticket = ticket;
         record.phase = Phase::Parked;
