@@ -30,6 +30,7 @@ local function subjects()
   return {
     { "coev.mutex", coev.mutex.new(), { { "lock" }, { "unlock" }, { "try_lock" }, { "unlock" } } },
     { "coev.semaphore", coev.semaphore.new(1), { { "acquire" }, { "release" }, { "try_acquire" }, { "release" } } },
+    { "coev.event", coev.event.new(), { { "set", 1 }, { "clear" } } },
     { "coev.channel", channel, { { "send", 1 }, { "receive" }, { "try_send", 1 }, { "try_receive" } } },
   }
 end
@@ -84,10 +85,14 @@ describe("a method that can be done at once", function()
     for _, subject in ipairs(subjects()) do
       local class, object, calls = subject[1], subject[2], subject[3]
       local impostors = {
-        "text", 1, false, {}, io.stdout, coev.event.new(), coroutine.create(print),
+        "text", 1, false, {}, io.stdout, coroutine.create(print),
         setmetatable({}, getmetatable(object)), with_finalizer(function() end),
-        class == "coev.mutex" and coev.semaphore.new(1) or coev.mutex.new(),
       }
+      for _, other in ipairs({ "mutex", "event", "barrier", "channel" }) do
+        if "coev." .. other ~= class then
+          impostors[#impostors + 1] = coev[other].new(1)
+        end
+      end
       impostors[#impostors + 1] = newproxy and newproxy(getmetatable(io.stdout) and newproxy(true)) or nil
       hot(function()
         for _, call in ipairs(calls) do

@@ -89,8 +89,8 @@ pub(crate) struct Runtime {
     signals: Cell<u32>,
     /// How many loops are nested: 0 outside all, 1 in `run`, more where waits drive the loop in place.
     depth: Cell<usize>,
-    /// Where the last select began to look.
-    start: Cell<i32>,
+    /// Where the last select began to look, as a fraction of 2^32.
+    start: Cell<u32>,
     /// A choice for the next select that waits.
     spare_choice: Cell<Option<Box<sync::Choice>>>,
     /// Shall `run` return after this turn?

@@ -140,9 +140,16 @@ impl Parked {
         self.places.get_mut(ticket.place()?)?.as_mut()
     }
 
-    /// Gives a wait at one object back.
+    /// Drops a wait at one object.
     #[inline(always)]
-    pub(super) fn take_place(&mut self, ticket: Ticket) -> Option<Place> {
+    pub(super) fn drop_place(&mut self, ticket: Ticket) {
+        let at = ticket.0 & !Ticket::PLACES;
+        self.places[at as usize] = None;
+        self.free_places.push(at);
+    }
+
+    /// Gives a wait at one object back.
+    fn take_place(&mut self, ticket: Ticket) -> Option<Place> {
         let place = self.places.get_mut(ticket.place()?)?.take()?;
         self.free_places.push(ticket.0 & !Ticket::PLACES);
         Some(place)

@@ -2,7 +2,8 @@
 
 use super::compat;
 use super::coroutine::Coroutine;
-use super::library::{Function, Library};
+use super::function::Function;
+use super::library::Library;
 use super::lists::number_at;
 use super::marks::{is_alarm, pass_mark};
 use super::object::Object;

@@ -1,9 +1,9 @@
 //! Sets the library up in a universe: the tables that Lua sees, the metatables, what the registry keeps.
 
-use super::ask::AtOnce;
 use super::clock::Clocks;
 use super::entry::{self, Host};
 use super::finalizer;
+use super::function::{Function, add_functions, push_function};
 use super::helpers::Helpers;
 use super::object::{self, Class, Metatable};
 use super::protected::Protected;
@@ -12,20 +12,6 @@ use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::any::TypeId;
 use std::ffi::CStr;
 use std::os::raw::{c_int, c_void};
-
-/// One function as Lua sees it.
-pub(crate) struct Function {
-    /// Its name, in tables and messages.
-    pub(crate) name: &'static CStr,
-    /// Is its first argument the object before the colon?
-    pub(crate) method: bool,
-    /// Does it wait, so that a cancel may have to be raised when it comes back?
-    pub(crate) waits: bool,
-    /// The trampoline to the Rust function.
-    pub(crate) entry: lua_CFunction,
-    /// What its method asks first, where Lua can ask without the C API.
-    pub(crate) at_once: Option<AtOnce>,
-}
 
 /// One class of objects as Lua sees it. Its place in the list is its `Class`.
 pub(crate) struct ClassDef {
@@ -305,86 +291,6 @@ fn host_key() -> *const c_void {
     (&raw const KEY).cast()
 }
 
-impl Function {
-    /// What to say of a bad argument: methods count without the object, as Lua does.
-    pub(super) fn bad_argument(&self, slot: i32, problem: &str) -> String {
-        let name = self.name.to_str().unwrap_or("?");
-        match (self.method, slot) {
-            (true, 1) => format!("calling '{name}' on bad self ({problem})"),
-            (true, slot) => format!("bad argument #{} to '{name}' ({problem})", slot - 1),
-            (false, slot) => format!("bad argument #{slot} to '{name}' ({problem})"),
-        }
-    }
-}
-
-/// Sets functions, each with the host, its own description and the host's address as upvalues, in the table on top: those
-/// of a class, whose metatable is at that absolute index, or of none. `[-0, +0, m]`
-///
-/// # Safety
-/// As `Library::open`; a table is on top, the host at the absolute index `host`.
-unsafe fn add_functions(
-    l: *mut lua_State,
-    host: c_int,
-    guard: c_int,
-    class: Option<(&CStr, c_int)>,
-    functions: &'static [Function],
-) {
-    for function in functions {
-        // SAFETY: the caller's promise.
-        unsafe {
-            push_function(l, host, function);
-            let asks = compat::HAS_FFI && function.at_once.is_some();
-            if compat::NEEDS_GUARD && (function.waits || asks) {
-                push_guarded(l, guard, class, function);
-            }
-            ffi::lua_setfield(l, -2, function.name.as_ptr());
-        }
-    }
-}
-
-/// Puts a guard around the function on top. `[-1, +1, m]`
-///
-/// # Safety
-/// As `add_functions`.
-unsafe fn push_guarded(
-    l: *mut lua_State,
-    guard: c_int,
-    class: Option<(&CStr, c_int)>,
-    function: &Function,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, guard as _);
-        ffi::lua_insert(l, -2); // guard f
-        ffi::lua_pushstring(l, function.name.as_ptr());
-        ffi::lua_pushboolean(l, c_int::from(function.waits)); // guard f name waits
-        let mut arguments = 3;
-        if let Some((name, metatable)) = class {
-            ffi::lua_pushstring(l, name.as_ptr());
-            ffi::lua_pushvalue(l, metatable); // guard f name waits class mt
-            arguments = 5;
-            if let Some(at_once) = function.at_once {
-                arguments += at_once.push(l);
-            }
-        }
-        ffi::lua_call(l, arguments, 1);
-    }
-}
-
-/// Pushes one function. `[-0, +1, m]`
-///
-/// # Safety
-/// As `add_functions`.
-unsafe fn push_function(l: *mut lua_State, host: c_int, function: &'static Function) {
-    // SAFETY: the caller's promise; the description is static.
-    unsafe {
-        ffi::lua_pushvalue(l, host);
-        ffi::lua_pushlightuserdata(l, (&raw const *function).cast_mut().cast());
-        ffi::lua_pushlightuserdata(l, ffi::lua_touserdata(l, host));
-        ffi::lua_pushcclosure(l, function.entry, 3);
-    }
-}
-
 /// Makes the metatable of a class: `__index` is a table that `pairs` walks. `[-0, +0, m]`
 ///
 /// # Safety
@@ -398,17 +304,20 @@ unsafe fn new_metatable(
 ) -> Metatable {
     // SAFETY: the caller's promise.
     unsafe {
-        ffi::lua_createtable(l, 0, 4); // mt
-        ffi::lua_pushstring(l, class.name.as_ptr());
-        ffi::lua_setfield(l, -2, c"__name".as_ptr());
+        ffi::lua_createtable(l, 0, 8); // mt
         ffi::lua_createtable(l, 0, 32); // mt methods
+        // What is set first is found first.
+        ffi::lua_pushvalue(l, -1);
+        ffi::lua_setfield(l, -3, c"__index".as_ptr());
         let metatable = ffi::lua_gettop(l) - 1;
         add_functions(l, host, guard, Some((class.name, metatable)), class.methods);
         if counted {
             ffi::lua_pushstring(l, class.name.as_ptr());
             ffi::lua_setfield(l, -2, c"class".as_ptr());
         }
-        ffi::lua_setfield(l, -2, c"__index".as_ptr()); // mt
+        ffi::lua_settop(l, -2); // mt
+        ffi::lua_pushstring(l, class.name.as_ptr());
+        ffi::lua_setfield(l, -2, c"__name".as_ptr());
         if let Some(len) = class.methods.iter().find(|method| method.name == c"len") {
             push_function(l, host, len);
             ffi::lua_setfield(l, -2, c"__len".as_ptr()); // mt

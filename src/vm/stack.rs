@@ -382,14 +382,10 @@ impl<'a> Stack<'a> {
         u32::try_from(number?).ok()
     }
 
-    /// Moves the top value to `slot`, and drops what lies above.
-    #[inline(always)]
-    pub(crate) fn keep_at(&self, slot: i32) {
-        // SAFETY: a value lies on top, above `slot`, as the caller promises.
-        unsafe {
-            ffi::lua_replace(self.l, slot);
-            ffi::lua_settop(self.l, slot);
-        }
+    /// Is there room for so many values more?
+    pub(crate) fn has_room(&self, count: i32) -> bool {
+        // SAFETY: `l` is the running state; to ask raises nothing.
+        unsafe { ffi::lua_checkstack(self.l, count) != 0 }
     }
 
     /// Drops the value below the top one.

@@ -167,12 +167,15 @@ end
 
 -- Takes what is there, where all cases receive from channels: compiled code asks eight of these in the time of one
 -- call through the C API. All are asked, the same way each time, so that the loop is compiled as one; which of those
--- ready is the first from a start that is another one each time is Rust's to say.
-local start = 0
+-- ready is the first from a start that is another one each time is Rust's to say. (The fractions of multiples of the
+-- golden ratio are spread evenly.)
+local GOLDEN, fraction = (5 ^ 0.5 - 1) / 2, 0
 local function look_at_channels(cases)
-  local first = 0
-  start = start % #cases + 1
-  for index = 1, #cases do
+  local first, count = 0, #cases
+  fraction = (fraction + GOLDEN) % 1
+  local start = fraction * count
+  start = start - start % 1 + 1
+  for index = 1, count do
     local case = cases[index]
     if type(case) ~= "table" or case[2] ~= "receive" then return nil end
     local channel = case[1]

@@ -38,7 +38,7 @@ mod slot {
     pub(super) const CHOSEN: i32 = 3;
 }
 
-/// As many cases may be put on the stack without asking for room.
+/// As many cases as `choose` looks at.
 const FEW: i32 = 10;
 
 /// What is wanted of an object in a case. `Err`: nothing can be. The key of a send is another's matter.
@@ -93,7 +93,7 @@ fn case(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// for ever.
 fn take(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let count = stack.length(slot::CASES);
-    let start = runtime.last_start();
+    let start = runtime.last_start(count);
     let top = stack.top();
     for offset in 0..count {
         let index = (start + offset) % count + 1;
@@ -146,36 +146,39 @@ fn try_case(
 fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let timeout = stack.opt_seconds(slot::PATIENCE)?;
     let count = stack.length(slot::CASES);
-    let start = runtime.next_start();
+    let start = runtime.next_start(count);
     if !(1..=FEW).contains(&count) {
         return answer(false);
     }
     stack.set_top(slot::PATIENCE);
-    let mut choice = runtime.new_choice();
-    for offset in 0..count {
-        let index = (start + offset) % count + 1;
-        let at = slot::CHOSEN + offset;
+    if !stack.has_room(SLOTS * count + SPARE) {
+        return Err(Fault::misuse("not enough memory"));
+    }
+    let mut seen = [None; FEW as usize];
+    let mut index = start;
+    for (offset, seen) in (0..count).zip(&mut seen) {
+        index = if index == count { 1 } else { index + 1 };
+        let at = slot::CHOSEN + SLOTS * offset;
         let Some((object, wish)) = push_plain_case(runtime, stack, index, at) else {
-            runtime.drop_choice(choice);
             return answer(false);
         };
-        let object = object.share();
-        let at = at - 1;
-        if let Some(given) = object.try_now(runtime, wish) {
-            runtime.drop_choice(choice);
-            let reply = object.reply(wish, given, at);
+        // The object lies behind its case, and arguments are counted from 0.
+        if let Some(reply) = try_at_once(runtime, object, wish, at) {
             return Ok(Outcome::Reply(reply.behind(i64::from(index))));
         }
+        *seen = Some((object, wish, index, at));
+    }
+    if timeout.is_some_and(|timeout| timeout <= 0.0) {
+        return answer(());
+    }
+    let mut choice = runtime.new_choice();
+    for (object, wish, index, at) in seen.into_iter().flatten() {
         choice.add(Case {
-            object,
+            object: object.share(),
             wish,
             index,
             at,
         });
-    }
-    if timeout.is_some_and(|timeout| timeout <= 0.0) {
-        runtime.drop_choice(choice);
-        return answer(());
     }
     if timeout.is_none() {
         match runtime.park_choice(choice, stack.state()) {
@@ -186,7 +189,13 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     runtime.wait(stack, Operation::Choice(choice), Deadline::after(timeout))
 }
 
-/// Puts the object of a case at `at`, the next slot; answers what is wanted there. None where it is no object, or sends.
+/// Values that each case leaves on the stack.
+const SLOTS: i32 = 3;
+/// Room for what the call answers.
+const SPARE: i32 = 12;
+
+/// Puts a case on the stack, its object and what is to be done with it, from the next slot `at` on; answers the object
+/// and what is wanted there. None where it is no object, or sends.
 #[inline(always)]
 fn push_plain_case<'a>(
     runtime: &Runtime,
@@ -197,16 +206,31 @@ fn push_plain_case<'a>(
     if !stack.push_table_of(slot::CASES, index) {
         return None;
     }
-    let receives = stack.push_bytes_of(at, 2) == Some(b"receive");
     stack.push_table_of(at, 1);
-    stack.keep_at(at);
-    let object = stack.held_object::<Runtime>(at)?;
+    let object = stack.held_object::<Runtime>(at + 1)?;
+    let how = stack.push_bytes_of(at, 2);
     let wish = match &object.kind {
-        Kind::Channel(_) if receives => Wish::Receive,
+        Kind::Channel(_) if how == Some(b"receive") => Wish::Receive,
         Kind::Channel(_) => return None,
         _ => wish(runtime, object, None).ok()?,
     };
     Some((object, wish))
+}
+
+/// What a case answers that can be at once; its object is the argument `at`, counted from 0.
+#[inline(always)]
+fn try_at_once(runtime: &Runtime, object: &Waitable, wish: Wish, at: i32) -> Option<Reply> {
+    if let Kind::Channel(channel) = &object.kind {
+        if !channel.has_something() {
+            return None;
+        }
+        if let Some(key) = channel.receive_now(runtime, object) {
+            return Some(Reply::one(Value::Taken { at, key }));
+        }
+        return channel.is_closed().then(|| Reply::failure("closed"));
+    }
+    let given = object.share().try_now(runtime, wish)?;
+    Some(object.reply(wish, given, at))
 }
 
 /// `await(cases, keys, timeout, ...)` → as `coev.select`; 0 when something else may be ready. Where there are many, the

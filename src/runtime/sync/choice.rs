@@ -221,15 +221,17 @@ impl Runtime {
         None
     }
 
-    /// Where this select begins to look: each at the next case.
-    pub(crate) fn next_start(&self) -> i32 {
-        self.start.set(self.start.get().wrapping_add(1) & i32::MAX);
-        self.start.get()
+    /// The case, counted from 0, at which this select begins to look, of so many. The fractions of multiples of the golden
+    /// ratio are spread evenly, whichever of them a select gets that takes turns with others.
+    pub(crate) fn next_start(&self, count: i32) -> i32 {
+        self.start.set(self.start.get().wrapping_add(0x9e37_79b9));
+        self.last_start(count)
     }
 
     /// Where the last one began.
-    pub(crate) fn last_start(&self) -> i32 {
-        self.start.get()
+    pub(crate) fn last_start(&self, count: i32) -> i32 {
+        let scaled = u64::from(self.start.get()) * u64::from(count.unsigned_abs());
+        i32::try_from(scaled >> 32).unwrap_or(0)
     }
 
     /// Something may be ready that the main chunk waits for; answers whether it does.

@@ -54,9 +54,11 @@ impl Line {
     /// Takes out what a task waits for by its case, wherever it stands; answers whether it stood there.
     pub(super) fn remove(&self, task: TaskId, case: u32) -> bool {
         let mut line = self.0.borrow_mut();
-        let place = line
-            .iter()
-            .position(|waiter| waiter.task == task && waiter.case == case);
+        let is_it = |waiter: &Waiter| waiter.task == task && waiter.case == case;
+        if line.front().is_some_and(is_it) {
+            return line.pop_front().is_some();
+        }
+        let place = line.iter().position(is_it);
         place.is_some_and(|place| line.remove(place).is_some())
     }
 

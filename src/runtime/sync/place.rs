@@ -70,7 +70,7 @@ impl Place {
 
     /// Takes what has been given where the call returns true, or the value under a key: the key, and whether nobody else
     /// wants that value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn at_hand(&mut self) -> Option<Option<(Key, bool)>> {
         let answer = self.object.at_hand(self.given?)?;
         self.given = None;

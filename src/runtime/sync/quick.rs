@@ -5,7 +5,7 @@ use crate::runtime::core::{Body, Core};
 use crate::runtime::operation::Operation;
 use crate::runtime::parked::Ticket;
 use crate::runtime::{Phase, Runtime, TaskId};
-use crate::vm::{Keeps, Quick, State};
+use crate::vm::{Coroutine, Keeps, Quick, State};
 
 /// `mutex:lock()`
 #[inline(always)]
@@ -182,20 +182,13 @@ impl Runtime {
         }
         let values = if let Some(place) = core.parked.place(ticket) {
             let item = place.at_hand()?;
-            drop(core.parked.take_place(ticket));
+            core.parked.drop_place(ticket);
             match item {
                 None => co.answer_true(kept),
                 Some((key, last)) => co.answer_item(kept, key, last),
             }
         } else {
-            let Some(Operation::Choice(choice)) = core.parked.get(ticket) else {
-                return None;
-            };
-            let (index, at, item) = choice.at_hand()?;
-            if let Some(Operation::Choice(choice)) = core.parked.take(ticket) {
-                self.drop_choice(choice);
-            }
-            co.answer_case(kept, index, at, item)
+            self.answer_choice(core, ticket, co, kept)?
         };
         core.timers.stop(task.index());
         let record = core.tasks.running(task);
@@ -204,6 +197,27 @@ impl Runtime {
         record.due = false;
         record.phase = Phase::Running;
         Some(values)
+    }
+}
+
+impl Runtime {
+    /// The same for a choice.
+    #[inline(never)]
+    fn answer_choice(
+        &self,
+        core: &mut Core,
+        ticket: Ticket,
+        co: Coroutine,
+        kept: i32,
+    ) -> Option<i32> {
+        let Some(Operation::Choice(choice)) = core.parked.get(ticket) else {
+            return None;
+        };
+        let (index, at, item) = choice.at_hand()?;
+        if let Some(Operation::Choice(choice)) = core.parked.take(ticket) {
+            self.drop_choice(choice);
+        }
+        Some(co.answer_case(kept, index, at, item))
     }
 }
 
