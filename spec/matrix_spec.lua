@@ -276,7 +276,8 @@ local work = signalled("waitgroup", 1, function(group)
   group:done()
 end)
 local meeting = signalled("barrier", 2, function(barrier)
-  coev.spawn(barrier.wait, barrier)
+  -- Where the one that it meets has given up meanwhile, it does so, too.
+  coev.spawn(barrier.wait, barrier, 1)
 end)
 
 -- A channel from which somebody else receives, or to which somebody sends, with the wake-up. What it has brought must
