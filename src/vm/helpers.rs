@@ -99,10 +99,7 @@ impl Helpers {
                 join_error,
                 report,
             ] = kept;
-            ffi::lua_pushvalue(l, natives);
-            ffi::lua_pushlightuserdata(l, marks::alarm_mark());
-            call_source(l, parts.guards, 2, 1);
-            let guard = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            let guard = set_up_guard(l, parts, natives);
             let helpers = Helpers {
                 report,
                 call,
@@ -153,5 +150,19 @@ impl Helpers {
             ffi::lua_call(l, count, ffi::LUA_MULTRET);
             ffi::lua_gettop(l) - count
         }
+    }
+}
+
+/// Keeps the function that puts a guard around others; answers its place in the registry. `[-0, +0, e]`
+///
+/// # Safety
+/// As `Helpers::set_up`.
+unsafe fn set_up_guard(l: *mut lua_State, parts: &Parts, natives: c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_pushvalue(l, natives);
+        ffi::lua_pushlightuserdata(l, marks::alarm_mark());
+        call_source(l, parts.guards, 2, 1);
+        ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
     }
 }

@@ -1,6 +1,6 @@
 //! A wait at several objects at once, of which exactly one has effect.
 
-use super::{Given, Key, Kind, Waitable, Waiter, Wish};
+use super::{Answer, Given, Kind, Waitable, Waiter, Wish};
 use crate::runtime::operation::{Operation, Poll};
 use crate::runtime::{Runtime, TaskId};
 use crate::vm::{Reply, State, Value};
@@ -118,7 +118,7 @@ impl Choice {
 
     /// As `Place::at_hand`, with the case's index, and where its object is.
     #[inline]
-    pub(super) fn at_hand(&mut self) -> Option<(i32, i32, Option<(Key, bool)>)> {
+    pub(super) fn at_hand(&mut self) -> Option<(i32, i32, Answer)> {
         let (case, given) = self.decided?;
         let case = &self.cases[case as usize];
         let answer = case.object.at_hand(given)?;

@@ -95,6 +95,9 @@ pub(crate) enum Wish {
     Send(Key),
 }
 
+/// What a call returns that returns one value: what lies under the key, and whether nobody else wants that; or true.
+type Answer = Option<(Key, bool)>;
+
 /// What a waiter is given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Given {
@@ -341,10 +344,9 @@ impl Waitable {
         }
     }
 
-    /// Accepts what has been given where a call returns nothing but true, or the value under a key: the key, and whether
-    /// nobody else wants that value.
+    /// Accepts what has been given, where the call returns one value.
     #[inline(always)]
-    fn at_hand(&self, given: Given) -> Option<Option<(Key, bool)>> {
+    fn at_hand(&self, given: Given) -> Option<Answer> {
         match (given, &self.kind) {
             (Given::Done, Kind::Barrier(_)) => None,
             (Given::Done, _) => Some(None),

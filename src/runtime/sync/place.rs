@@ -1,6 +1,6 @@
 //! A wait at one object, and how waiters are served.
 
-use super::{Given, Key, Kind, Owner, Waitable, Waiter, Wish};
+use super::{Answer, Given, Kind, Owner, Waitable, Waiter, Wish};
 use crate::runtime::operation::Poll;
 use crate::runtime::{Runtime, TaskId, Verdict};
 use crate::sched::Moment;
@@ -68,10 +68,9 @@ impl Place {
         self.object.reply(self.wish, given, 0)
     }
 
-    /// Takes what has been given where the call returns true, or the value under a key: the key, and whether nobody else
-    /// wants that value.
+    /// Takes what has been given, where the call returns one value.
     #[inline(always)]
-    pub(super) fn at_hand(&mut self) -> Option<Option<(Key, bool)>> {
+    pub(super) fn at_hand(&mut self) -> Option<Answer> {
         let answer = self.object.at_hand(self.given?)?;
         self.given = None;
         Some(answer)
