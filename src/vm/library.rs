@@ -7,7 +7,7 @@ use super::function::{Function, add_functions, push_function};
 use super::helpers::Helpers;
 use super::object::{self, Class, Metatable};
 use super::protected::Protected;
-use super::{chunks, compat, state};
+use super::{chunks, compat, registry, state};
 use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::any::TypeId;
 use std::ffi::CStr;
@@ -84,6 +84,8 @@ pub(crate) struct Library {
     pub(super) anchors: c_int,
     /// The weak table of their handles.
     pub(super) handles: c_int,
+    /// A coroutine that holds what the end of a task needs.
+    pub(super) desk: *mut lua_State,
     /// The metatable of handles.
     task: Metatable,
     /// The metatable of sentinels, which are collected with handles whose end matters.
@@ -210,6 +212,7 @@ impl Library {
             ffi::lua_setmetatable(l, -2);
             let handles = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
             let belongings = keep_table(l, natives, c"belongings");
+            let desk = registry::new_desk(l, anchors, belongings);
             let known = keep_table(l, natives, c"known");
             ffi::lua_pushboolean(l, 0);
             let inner = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
@@ -239,6 +242,7 @@ impl Library {
                 main,
                 anchors,
                 handles,
+                desk,
                 task,
                 sentinel,
                 classes,

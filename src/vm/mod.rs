@@ -33,6 +33,7 @@ mod push;
 mod quick;
 mod raise;
 mod registry;
+mod spawn;
 mod stack;
 mod state;
 mod universe;
@@ -62,6 +63,7 @@ pub(crate) use quick::{
     table as entry_table,
 };
 pub(crate) use registry::{Ended, Slot};
+pub(crate) use spawn::spawning as entry_spawning;
 pub(crate) use stack::Stack;
 pub(crate) use state::State;
 pub(crate) use universe::{Settings, Universe};
