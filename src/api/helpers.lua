@@ -1,6 +1,6 @@
--- What the runtime asks of Lua itself. Called with the table of the natives, which is filled later, and the two marks
--- that waiting calls are resumed with and that nested coroutines yield. Answers what `Library` keeps.
-local natives, ALARM, PASS = ...
+-- What the runtime asks of Lua itself. Called with the table of the natives, the two marks that waiting calls are resumed
+-- with and that nested coroutines yield, and the metatable of cancelled errors. Answers what `Library` keeps.
+local natives, ALARM, PASS, Cancelled = ...
 local tostring, type, pcall, error, setmetatable, stderr = tostring, type, pcall, error, setmetatable, io and io.stderr
 local close = rawget(coroutine, "close") -- 5.4 and later
 local NONE = {}
@@ -8,7 +8,6 @@ local NONE = {}
 natives.PASS = PASS
 
 -- The errors that end the waits of a task before their time.
-local Cancelled = {}
 Cancelled.__index = Cancelled
 function Cancelled.__tostring(err)
   if err.reason == "cancelled" then return "cancelled" end
@@ -195,14 +194,14 @@ local function make_list(...) return natives.make_list(...) end
 local function wait_elsewhere(...) return natives.wait_elsewhere(...) end
 local function nobody_waits(...) return natives.nobody_waits(...) end
 
--- Begins a thread with what coev.thread.new has sent.
-local function begin(...)
-  natives.begin(...)
+-- Tells how this thread has ended.
+local function conclude(...)
+  natives.conclude(...)
 end
 
 -- Sees to what this thread has been asked for.
 local function heed()
-  if natives.heed then natives.heed() end
+  natives.heed()
 end
 
 -- This thread shall end: raises in the running code.
@@ -216,4 +215,4 @@ local function cross(what, about)
 end
 
 return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, tell, fire, wait_outside, hand_over,
-  make_list, wait_elsewhere, nobody_waits, run_ended, tell_of_end, begin, heed, interrupted, cross, Cancelled
+  make_list, wait_elsewhere, nobody_waits, run_ended, tell_of_end, conclude, heed, interrupted, cross

@@ -12,7 +12,7 @@ mod thread;
 mod timer;
 
 use crate::runtime::Runtime;
-use crate::vm::{Library, Module, Parts, Source};
+use crate::vm::{Chapter, Library, Makes, Module, Parts, Source};
 
 /// Describes a function for Lua: its name there and the Rust function.
 macro_rules! function {
@@ -80,23 +80,26 @@ pub(crate) static PARTS: Parts = Parts {
         name: c"=coev",
         text: include_str!("helpers.lua"),
     },
-    sources: &[
-        Source {
-            name: c"=coev",
-            text: include_str!("task.lua"),
-        },
-        Source {
-            name: c"=coev.coroutine",
-            text: include_str!("coroutine.lua"),
-        },
-        Source {
-            name: c"=coev.copy",
-            text: include_str!("copy.lua"),
-        },
+    chapters: &[
+        task::CHAPTER,
+        COROUTINE,
+        copy::CHAPTER,
         thread::SHARED_MAP,
-        sync::OBJECTS,
-        sync::SELECT,
+        sync::CHAPTER,
     ],
+};
+
+/// `coev.coroutine`, protected calls and `coev.patch`.
+const COROUTINE: Chapter = Chapter {
+    sources: &[Source {
+        name: c"=coev.coroutine",
+        text: include_str!("coroutine.lua"),
+    }],
+    makes: Makes {
+        fields: &[c"coroutine", c"pcall", c"xpcall", c"patch"],
+        natives: &[c"pcall", c"traced", c"failure"],
+    },
+    completes_tasks: false,
 };
 
 /// `coev.poll`, which is Lua over sets of descriptors.
@@ -108,6 +111,10 @@ const POLL: Module = Module {
         name: c"=coev.poll",
         text: include_str!("poll.lua"),
     }],
+    makes: Makes {
+        fields: &[c"wait", c"poller"],
+        natives: &[],
+    },
 };
 
 /// Starts the runtime of a universe.

@@ -406,18 +406,24 @@ end
 
 local exits = {}
 
-function coev.at_exit(f)
-  check(f, "function", 1, "at_exit")
-  exits[#exits + 1] = f
-end
-
-local function after_run(ok, ...)
+local function run_exits()
   while #exits > 0 do
     local f = exits[#exits]
     exits[#exits] = nil
     local fine, err = natives.pcall(f)
     if not fine then natives.complain("an at_exit function", err) end
   end
+end
+
+function coev.at_exit(f)
+  check(f, "function", 1, "at_exit")
+  exits[#exits + 1] = f
+  -- A thread runs without `coev.run`.
+  natives.run_exits = run_exits
+end
+
+local function after_run(ok, ...)
+  run_exits()
   if not ok then error((...), 0) end
   return ...
 end

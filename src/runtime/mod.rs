@@ -172,6 +172,7 @@ impl Runtime {
 
     /// The descriptor that is readable when the outside has something for the loop.
     pub(crate) fn poll_fd(&self) -> io::Result<RawFd> {
+        self.be_reachable()?;
         let mut core = self.core.borrow_mut();
         core.inbox()?;
         Ok(core.poller()?.fd())
@@ -191,6 +192,15 @@ impl Runtime {
     pub(crate) fn phase(&self, task: TaskId) -> Option<Phase> {
         let mut core = self.core.borrow_mut();
         core.tasks.get(task).map(|record| record.phase)
+    }
+
+    /// Runs the loop until the task and all others have ended, or until it has failed.
+    fn run_main(&self, state: State, main: TaskId) -> Result<Outcome, Fault> {
+        self.main.set(Some(main));
+        self.main_failed.set(false);
+        let result = self.drive(state, turn::Goal::End(Some(main)));
+        self.main.set(None);
+        result
     }
 
     /// Gives a task a name.
@@ -409,13 +419,16 @@ impl Host for Runtime {
         self.enlist(state, ListId::from_number(list))
     }
 
+    fn concludes(&self, state: State, first: i32) -> bool {
+        self.conclude_well(state, first)
+    }
+
     fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault> {
         let main = TaskId::from_bits(id);
-        self.main.set(Some(main));
-        self.main_failed.set(false);
-        let result = self.drive(stack.state(), turn::Goal::End(Some(main)));
-        self.main.set(None);
-        let outcome = result?;
+        if self.begins_thread() {
+            return self.run_thread(stack.state(), main);
+        }
+        let outcome = self.run_main(stack.state(), main)?;
         Ok(if self.main_failed.get() {
             Outcome::RaiseTaskError
         } else {

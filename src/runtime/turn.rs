@@ -425,8 +425,11 @@ impl Runtime {
         if until.is_some() {
             self.loosen_parked(state, true);
             self.shrink(state);
+            self.be_reachable().map_err(|error| poller_fails(&error))?;
         }
+        let asked = self.is_asked();
         let mut core = self.core.borrow_mut();
+        core.alerted |= asked;
         core.totals.switches += u64::from(std::mem::take(&mut core.switches));
         for key in self.departures.borrow_mut().drain(..) {
             core.interests.remove(key);

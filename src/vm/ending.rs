@@ -328,6 +328,8 @@ pub(super) unsafe extern "C-unwind" fn begin_epilogue(l: *mut lua_State) -> c_in
     unsafe {
         let ending = &*ffi::lua_touserdata(l, 1).cast::<Ending>();
         let library = &*ending.library;
+        // What stands in for it cannot be yielded across.
+        library.helpers.load(l, library);
         let co = ffi::lua_newthread(l); // e co
         compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.epilogue as _); // e co f
         ffi::lua_pushinteger(l, ending.task.slot.key() as _); // e co f slot
@@ -477,6 +479,6 @@ unsafe fn is_cancelled_error(l: *mut lua_State, index: c_int, library: &Library)
         }
         let metatable = ffi::lua_topointer(l, -1);
         ffi::lua_settop(l, -2);
-        metatable == library.cancelled
+        metatable == library.cancelled.pointer
     }
 }

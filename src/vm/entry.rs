@@ -51,6 +51,9 @@ pub(crate) trait Host: Sized + 'static {
     /// Has the task that has just been resumed, or one before it, been given the mark that makes a call raise? Asked
     /// once.
     fn takes_alarm(&self) -> bool;
+    /// The main task of the thread has returned what lies on the stack of `state` from `first` on, true before it; answers
+    /// whether that could be written down.
+    fn concludes(&self, state: State, first: i32) -> bool;
     /// Let tasks run until `id` and all others have ended.
     fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault>;
 }

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "this floor is one of the two where it lives")]
 
+mod asking;
 mod batch;
 mod brief;
 mod chunks;
@@ -13,6 +14,7 @@ mod clock;
 mod compat;
 pub(crate) mod copy;
 mod coroutine;
+mod demand;
 mod ending;
 mod entry;
 mod finalizer;
@@ -23,6 +25,7 @@ mod library;
 mod limit;
 mod lists;
 mod load;
+mod making;
 mod marks;
 mod object;
 mod outcome;
@@ -47,7 +50,9 @@ pub(crate) use ending::ErrorAt;
 pub(crate) use entry::{Host, leaving as entry_leaving, listing as entry_listing, of as entry_of};
 pub(crate) use holding::Holder;
 pub(crate) use hookable::Hookable;
-pub(crate) use library::{Addition, ClassDef, Function, Library, Module, Parts, Source};
+pub(crate) use library::{
+    Addition, Chapter, ClassDef, Function, Library, Makes, Module, Parts, Source,
+};
 pub(crate) use load::{entry_points, load};
 pub(crate) use object::{Class, Object};
 pub(crate) use outcome::{

@@ -1,8 +1,8 @@
 //! Rust values inside userdata. A userdata holds one counted reference; an operation may hold another.
 
-use super::compat;
 use super::copy::Shared;
 use super::library::Library;
+use super::{compat, demand};
 use mlua::ffi::{self, lua_State};
 use std::any::{Any, TypeId};
 use std::cell::Cell;
@@ -39,6 +39,37 @@ pub(super) struct Metatable {
     pub(super) pointer: *const c_void,
 }
 
+impl Metatable {
+    /// That of a class which nobody has asked for: no userdata has it.
+    pub(super) const UNMADE: Metatable = {
+        /// Only its address counts.
+        static NOTHING: u8 = 2;
+        Metatable {
+            reference: 0,
+            pointer: (&raw const NOTHING).cast(),
+        }
+    };
+
+    /// Keeps the table on top in the registry. `[-1, +0, m]`
+    ///
+    /// # Safety
+    /// `l` is the running state, outside `catch_unwind`; a table is on top.
+    pub(super) unsafe fn keep(l: *mut lua_State) -> Metatable {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Metatable {
+                pointer: ffi::lua_topointer(l, -1),
+                reference: ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX),
+            }
+        }
+    }
+
+    /// Is it there?
+    pub(super) fn is_made(&self) -> bool {
+        self.reference != 0
+    }
+}
+
 /// What lies in the userdata's memory.
 #[repr(C)]
 struct Payload {
@@ -55,7 +86,7 @@ struct Payload {
 /// Pushes a new userdata that holds `object`. `[-0, +1, m]`
 ///
 /// # Safety
-/// `l` is the running state with three free slots, outside `catch_unwind`; `object` is owned by the runtime's reply,
+/// `l` is the running state with eight free slots, outside `catch_unwind`; `object` is owned by the runtime's reply,
 /// so that nothing leaks when this raises.
 pub(super) unsafe fn push(
     l: *mut lua_State,
@@ -66,6 +97,9 @@ pub(super) unsafe fn push(
     // SAFETY: the memory is written before the metatable, and with it `__gc`, is set; a `Payload` is aligned to 8, as
     // Lua aligns userdata.
     unsafe {
+        if !library.metatable(class).is_made() {
+            demand::open_class(l, library, class);
+        }
         let memory = compat::new_userdata(l, size_of::<Payload>()).cast::<Payload>();
         memory.write(Payload {
             id: TypeId::of::<()>(),

@@ -61,6 +61,12 @@ impl State {
         self.0 == co.raw()
     }
 
+    /// How many values lie on its stack.
+    pub(crate) fn top(self) -> i32 {
+        // SAFETY: the state runs.
+        unsafe { ffi::lua_gettop(self.0) }
+    }
+
     /// The running coroutine, which is anchored by running.
     pub(crate) fn coroutine(self) -> Coroutine {
         // SAFETY: the state runs; whoever keeps the value longer keeps the coroutine, as the type says.

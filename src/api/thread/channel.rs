@@ -1,6 +1,6 @@
 //! `coev.thread.channel`: values from thread to thread.
 
-use super::{CHANNEL, answer, copy, count_from, refuse};
+use super::{CHANNEL, MODULE, answer, copy, count_from, refuse};
 use crate::api::{function, method};
 use crate::error::Fault;
 use crate::runtime::thread::{Attempt, Channel, Crossing, Receive, Send, Watch, landed};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 /// The class.
 pub(super) const CLASS: ClassDef = ClassDef {
     name: c"coev.thread.channel",
+    module: MODULE.name,
     methods: &[
         method!(c"capacity", capacity),
         method!(c"close", close),
@@ -30,6 +31,7 @@ pub(super) const CLASS: ClassDef = ClassDef {
 /// The class of what closes a channel when it is collected.
 pub(super) const GUARD_CLASS: ClassDef = ClassDef {
     name: c"coev.guard",
+    module: MODULE.name,
     methods: &[],
     tostring: &function!(c"tostring", guard_tostring),
 };

@@ -7,14 +7,15 @@ use super::line::lock;
 use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::runtime::inbox::{Letter, Sender};
+use crate::sched::TaskId;
 use crate::sys::interrupt::{self, Target};
-use crate::vm::copy::Message;
-use crate::vm::{Hookable, Settings, State, Universe};
+use crate::vm::copy::{Message, encode};
+use crate::vm::{Hookable, Outcome, Reply, Settings, State, Universe, Value};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ pub(crate) struct Thread {
     control: Mutex<Control>,
     /// Told of every change of that.
     changed: Condvar,
+    /// Has it been asked for something while it had no inbox?
+    asked: AtomicBool,
 }
 
 /// What changes.
@@ -108,6 +111,7 @@ impl Thread {
                 renewed: false,
             }),
             changed: Condvar::new(),
+            asked: AtomicBool::new(false),
         };
         (Arc::new(thread), latch)
     }
@@ -168,16 +172,15 @@ impl Thread {
             Err(problem) => return End::failed(problem),
         };
         let runtime = universe.host();
-        if runtime.enter(self).is_err() {
-            return End::failed("too many open files");
-        }
+        // It is set once: the universe is new.
+        let _ = runtime.threads.own.set(Arc::clone(self));
         let hookable = universe.hookable();
         // Both are set once: the universe is new.
         let _ = runtime.threads.hookable.set(Arc::clone(&hookable));
         let _ = runtime.threads.ceiling.set(universe.ceiling());
         let interrupts = interrupt::Guard::enter(Arc::new(move || hookable.arm()));
         lock(&self.control).target = Some(interrupts.target());
-        let ran = universe.run(Arc::clone(&seed.message));
+        let ran = universe.run(&self.name, Arc::clone(&seed.message));
         // From here on nobody may interrupt it.
         lock(&self.control).target = None;
         drop(interrupts);
@@ -212,7 +215,7 @@ impl Thread {
             return false;
         }
         control.requests.push_back(request);
-        control.alert();
+        self.alert(&control);
         true
     }
 
@@ -239,7 +242,7 @@ impl Thread {
             self.changed.notify_all();
             return true;
         }
-        control.alert();
+        self.alert(&control);
         control.interrupt();
         drop(control);
         self.changed.notify_all();
@@ -254,7 +257,7 @@ impl Thread {
         }
         control.paused = paused;
         if paused {
-            control.alert();
+            self.alert(&control);
             control.interrupt();
         }
         drop(control);
@@ -292,6 +295,14 @@ impl Thread {
         control.cancelled
     }
 
+    /// Lets its loop look at what it is asked for.
+    fn alert(&self, control: &Control) {
+        match &control.inbox {
+            Some(inbox) => inbox.post(Letter::Alert),
+            None => self.asked.store(true, Ordering::Relaxed),
+        }
+    }
+
     /// Waits until it has ended, or until then; answers whether it has.
     fn await_end(&self, until: Instant) -> bool {
         let mut control = lock(&self.control);
@@ -312,13 +323,6 @@ impl Thread {
 }
 
 impl Control {
-    /// Lets its loop look at what it is asked for.
-    fn alert(&self) {
-        if let Some(inbox) = &self.inbox {
-            inbox.post(Letter::Alert);
-        }
-    }
-
     /// Lets its Lua code look, where it runs some.
     fn interrupt(&self) {
         if let Some(target) = &self.target {
@@ -415,16 +419,75 @@ impl Runtime {
         self.threads.end.replace(Some(end));
     }
 
-    /// The runtime runs in this thread from now on.
-    fn enter(&self, thread: &Arc<Thread>) -> io::Result<()> {
-        let sender = self.core.borrow_mut().inbox()?.sender();
-        // It is set once: the universe is new.
-        let _ = self.threads.own.set(Arc::clone(thread));
-        let mut control = lock(&thread.control);
-        control.inbox = Some(sender);
-        if control.cancelled || control.paused || !control.requests.is_empty() {
-            control.alert();
+    /// Is the next task that the loop runs for the main one of a thread?
+    pub(in crate::runtime) fn begins_thread(&self) -> bool {
+        self.own_thread().is_some() && !self.threads.begun.replace(true)
+    }
+
+    /// Runs the main task of the thread, and all others; answers what a join of it returns.
+    pub(in crate::runtime) fn run_thread(
+        &self,
+        state: State,
+        main: TaskId,
+    ) -> Result<Outcome, Fault> {
+        if let Some(thread) = self.own_thread() {
+            self.set_name(main, thread.name.clone());
         }
+        // What has come before it began: a task that is cancelled then never runs.
+        if self.is_asked() {
+            self.heed(state)?;
+        }
+        let outcome = self.run_main(state, main);
+        // It has ended, and that must be told.
+        self.lift_ceiling();
+        let outcome = outcome?;
+        let ended = self.phase(main).is_none();
+        Ok(if ended {
+            Outcome::Reply(Reply::one(Value::Outcome))
+        } else {
+            outcome
+        })
+    }
+
+    /// Writes down that the main task has returned what lies from `first` on; answers whether that could be copied.
+    pub(in crate::runtime) fn conclude_well(&self, state: State, first: i32) -> bool {
+        let limits = self.limits.get();
+        let count = state.top() - first + 1;
+        let copied = encode(state, &self.library, first, count, &limits, &|_| {
+            String::new()
+        });
+        let Ok((message, departing)) = copied else {
+            return false;
+        };
+        self.give_up(departing);
+        self.conclude(End {
+            kind: EndKind::Done,
+            values: Answer::Values(Arc::new(message)),
+            complaint: None,
+        });
+        true
+    }
+
+    /// Has the thread been asked for something, while it had no inbox, since the last time?
+    #[inline]
+    pub(in crate::runtime) fn is_asked(&self) -> bool {
+        self.own_thread().is_some_and(|thread| {
+            thread.asked.load(Ordering::Relaxed) && thread.asked.swap(false, Ordering::Relaxed)
+        })
+    }
+
+    /// The thread is about to wait for the outside: from now on its inbox is where it is asked for things. One that never
+    /// waits does without.
+    pub(in crate::runtime) fn be_reachable(&self) -> io::Result<()> {
+        if self.threads.reachable.get() {
+            return Ok(());
+        }
+        if let Some(thread) = self.own_thread() {
+            let sender = self.core.borrow_mut().inbox()?.sender();
+            // Whoever has asked before this lock is seen by `is_asked`.
+            lock(&thread.control).inbox = Some(sender);
+        }
+        self.threads.reachable.set(true);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::vm::{Hookable, Reply, Value};
 use life::Children;
 use line::Place;
 use std::any::Any;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -81,6 +81,10 @@ pub(crate) struct Threads {
     children: RefCell<Children>,
     /// The one that it runs in, unless that is the interpreter's.
     own: OnceCell<Arc<Thread>>,
+    /// Has that begun to run its chunk?
+    begun: Cell<bool>,
+    /// Does it know the inbox?
+    reachable: Cell<bool>,
     /// How that one has ended: known when its chunk and all its tasks have.
     end: RefCell<Option<End>>,
     /// Where it is hooked when it is interrupted.
