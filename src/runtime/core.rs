@@ -168,7 +168,7 @@ impl Core {
     pub(super) fn inbox(&mut self) -> io::Result<&Inbox> {
         if self.inbox.is_none() {
             let inbox = Inbox::new()?;
-            self.poller()?.add(inbox.waker().fd(), WAKER_KEY)?;
+            self.poller()?.add_waker(inbox.waker().fd(), WAKER_KEY)?;
             self.inbox = Some(inbox);
         }
         Ok(self.inbox.as_ref().expect("it has just been put there"))
@@ -263,8 +263,17 @@ impl Core {
     }
 
     /// Asks the system what is ready, waiting so many nanoseconds at most, and wakes who waited for it.
-    pub(super) fn poll(&mut self, wait: Option<u64>) -> io::Result<()> {
+    pub(super) fn poll(&mut self, mut wait: Option<u64>) -> io::Result<()> {
         self.poller()?;
+        let mut sleeps = false;
+        if let Some(inbox) = &self.inbox
+            && wait != Some(0)
+        {
+            sleeps = inbox.fall_asleep();
+            if !sleeps {
+                wait = Some(0);
+            }
+        }
         let mut poller = self.poller.take().expect("it has just been made");
         let mut has_mail = false;
         self.totals.polls += 1;
@@ -278,11 +287,16 @@ impl Core {
                 self.wake(task);
             }
         });
+        if let Some(inbox) = &self.inbox
+            && sleeps
+        {
+            has_mail |= inbox.get_up();
+        }
         self.poller = Some(poller);
         if let Some(start) = start {
             self.totals.idle += now().since(start);
         }
-        if has_mail {
+        if has_mail || self.has_mail() {
             self.take_in();
         }
         match polled {

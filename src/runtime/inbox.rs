@@ -4,7 +4,7 @@ use crate::sched::TaskId;
 use crate::sys::waker::Waker;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The runtime's end of the inbox.
 pub(crate) struct Inbox(Arc<Shared>);
@@ -26,19 +26,30 @@ pub(crate) enum Letter {
 
 /// What both ends see.
 struct Shared {
-    /// The letters, oldest first.
-    letters: Mutex<Vec<Letter>>,
-    /// Are there any? Read without the lock.
+    /// The letters, and whether the runtime sleeps.
+    mail: Mutex<Mail>,
+    /// Are there letters? Read without the lock.
     pending: AtomicBool,
     /// Makes the poller of the runtime return.
     waker: Waker,
+}
+
+/// What is behind the lock.
+#[derive(Default)]
+struct Mail {
+    /// The letters, oldest first.
+    letters: Vec<Letter>,
+    /// Is nobody looking? Then whoever leaves the next letter wakes the runtime.
+    asleep: bool,
+    /// Does somebody else wait in the runtime's place, and may do so at any time? Then the runtime is never awake for sure.
+    guarded: bool,
 }
 
 impl Inbox {
     /// Makes an inbox; its waker is to be added to the poller.
     pub(crate) fn new() -> io::Result<Inbox> {
         Ok(Inbox(Arc::new(Shared {
-            letters: Mutex::default(),
+            mail: Mutex::default(),
             pending: AtomicBool::new(false),
             waker: Waker::new()?,
         })))
@@ -54,16 +65,35 @@ impl Inbox {
         self.0.pending.load(Ordering::Acquire)
     }
 
+    /// The runtime is about to wait in its poller; answers whether it may, which it may not while there are letters.
+    pub(crate) fn fall_asleep(&self) -> bool {
+        let mut mail = self.0.mail();
+        mail.asleep = mail.letters.is_empty();
+        mail.asleep
+    }
+
+    /// It is back; answers whether there are letters.
+    pub(crate) fn get_up(&self) -> bool {
+        let mut mail = self.0.mail();
+        mail.asleep = false;
+        !mail.letters.is_empty()
+    }
+
+    /// From now on somebody else may wait for the poller, at any time.
+    pub(crate) fn guard(&self) {
+        let mut mail = self.0.mail();
+        mail.guarded = true;
+        if !mail.letters.is_empty() {
+            self.0.waker.wake();
+        }
+    }
+
     /// The letters that have come since the last time.
     pub(crate) fn take(&self) -> Vec<Letter> {
         self.0.waker.drain();
-        let mut letters = self
-            .0
-            .letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut mail = self.0.mail();
         self.0.pending.store(false, Ordering::Release);
-        std::mem::take(&mut *letters)
+        std::mem::take(&mut mail.letters)
     }
 
     /// The waker, for the poller.
@@ -72,20 +102,23 @@ impl Inbox {
     }
 }
 
+impl Shared {
+    /// What is behind the lock. It is whole after a panic, too.
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Sender {
     /// Leaves a letter, from any thread. Nothing happens when the runtime has gone.
     pub(crate) fn post(&self, letter: Letter) {
-        let mut letters = self
-            .0
-            .letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        letters.push(letter);
-        let first = letters.len() == 1;
-        self.0.pending.store(true, Ordering::Release);
-        drop(letters);
+        let mut mail = self.0.mail();
+        mail.letters.push(letter);
         // Whoever left the first one has woken the runtime, which has not looked since.
-        if first {
+        let wakes = std::mem::take(&mut mail.asleep) || (mail.guarded && mail.letters.len() == 1);
+        self.0.pending.store(true, Ordering::Release);
+        drop(mail);
+        if wakes {
             self.0.waker.wake();
         }
     }

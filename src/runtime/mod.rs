@@ -33,6 +33,7 @@ pub(crate) use select::Select;
 
 use crate::error::Fault;
 use crate::sched::Scopes;
+use crate::sys::fork;
 use crate::vm::copy::Limits;
 use crate::vm::{
     Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value,
@@ -109,7 +110,7 @@ pub(crate) struct Runtime {
     threads: Threads,
     /// What a message may be at most.
     pub(crate) limits: Cell<Limits>,
-    /// The process that the runtime belongs to.
+    /// The process that the runtime belongs to, as `fork` numbers them.
     process: u32,
     /// Has the state begun to close?
     closed: Cell<bool>,
@@ -155,7 +156,7 @@ impl Runtime {
             alarmed: Cell::new(false),
             threads: Threads::default(),
             limits: Cell::default(),
-            process: std::process::id(),
+            process: fork::generation(),
             closed: Cell::new(false),
         }
     }
@@ -174,7 +175,7 @@ impl Runtime {
     pub(crate) fn poll_fd(&self) -> io::Result<RawFd> {
         self.be_reachable()?;
         let mut core = self.core.borrow_mut();
-        core.inbox()?;
+        core.inbox()?.guard();
         Ok(core.poller()?.fd())
     }
 

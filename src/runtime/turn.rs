@@ -7,7 +7,7 @@ use super::wait::BUDGET;
 use super::{Runtime, now};
 use crate::error::Fault;
 use crate::sched::{Moment, Phase, Task, TaskId, Verdict};
-use crate::sys::failure;
+use crate::sys::{failure, fork};
 use crate::vm::{Coroutine, Leave, NESTED_WAITS, Outcome, Reply, Resumed, State, Value};
 
 /// What a loop runs for.
@@ -78,7 +78,7 @@ impl Runtime {
                  coev.coroutine or coev.patch, or wait outside of such places"
             )));
         }
-        if self.process != std::process::id() {
+        if self.process != fork::generation() {
             return Err(Fault::misuse(
                 "coev: this process is a fork of the one that loaded coev, and shares its poller: load coev after the fork",
             ));

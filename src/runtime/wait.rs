@@ -42,6 +42,17 @@ impl Runtime {
         })
     }
 
+    /// May a wait of the code that runs be answered at once, with nothing else to be looked at?
+    #[inline]
+    pub(crate) fn may_answer(&self) -> bool {
+        let left = self.budget.get().checked_sub(1);
+        let may = !self.scoped.get() && left.is_some();
+        if may {
+            self.budget.set(left.unwrap_or(0));
+        }
+        may
+    }
+
     /// Lets the other ready tasks have a turn.
     pub(crate) fn give_way(&self, stack: &Stack) -> Result<Outcome, Fault> {
         let state = stack.state();

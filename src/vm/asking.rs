@@ -212,25 +212,39 @@ unsafe fn set_asking(l: *mut lua_State, host: c_int, name: &CStr, function: lua_
     }
 }
 
-/// Puts a function into `package.preload` that answers the library, for every name by which it can be required.
-/// `[-0, +0, m]`
+/// Lets `package.preload` ask for the library, by every name by which it can be required. `[-0, +0, m]`
 ///
 /// # Safety
 /// As `demand::open`; `package` is on top.
-pub(super) unsafe fn preload<H: Host>(l: *mut lua_State, library: &Library) {
+pub(super) unsafe fn preload<H: Host>(l: *mut lua_State) {
     // SAFETY: the caller's promise; what is pushed is counted beside each line.
     unsafe {
         ffi::lua_getfield(l, -1, c"preload".as_ptr()); // package preload
+        ffi::lua_createtable(l, 0, 1); // package preload mt
         ffi::lua_rawgetp(l, ffi::LUA_REGISTRYINDEX, host_key());
-        ffi::lua_pushcclosure(l, load_preloaded::<H>, 1); // package preload f
-        ffi::lua_pushvalue(l, -1);
-        ffi::lua_setfield(l, -3, c"coev".as_ptr());
-        for module in library.parts.modules {
-            ffi::lua_pushvalue(l, -1);
-            ffi::lua_setfield(l, -3, module.loaded_as.as_ptr());
-        }
-        ffi::lua_settop(l, -3);
+        ffi::lua_pushcclosure(l, preloaded::<H>, 1);
+        ffi::lua_setfield(l, -2, c"__index".as_ptr());
+        ffi::lua_setmetatable(l, -2); // package preload
+        ffi::lua_settop(l, -2);
     }
+}
+
+/// `__index` of `package.preload`: what `require` calls for a name.
+///
+/// # Safety
+/// As `own_field`.
+unsafe extern "C-unwind" fn preloaded<H: Host>(l: *mut lua_State) -> c_int {
+    // SAFETY: the table and the name are the arguments.
+    unsafe {
+        let name = string_at(l, 2);
+        let mut modules = library_here::<H>(l).parts.modules.iter();
+        if name != b"coev" && !modules.any(|module| module.loaded_as.to_bytes() == name) {
+            return 0;
+        }
+        ffi::lua_pushvalue(l, ffi::lua_upvalueindex(1));
+        ffi::lua_pushcclosure(l, load_preloaded::<H>, 1);
+    }
+    1
 }
 
 /// What `require` calls then, with the name.

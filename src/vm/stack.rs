@@ -313,6 +313,12 @@ impl<'a> Stack<'a> {
         unsafe { object::typed(self.l, slot) }
     }
 
+    /// The object of that type at `slot`, if it is one: it stays there as long as it is used.
+    pub(crate) fn typed<T: Object>(&self, slot: i32) -> Option<&'a T> {
+        // SAFETY: as in `holder`.
+        unsafe { object::typed(self.l, slot) }
+    }
+
     /// How many values lie on it.
     pub(crate) fn top(&self) -> i32 {
         // SAFETY: `l` is the running state.

@@ -61,6 +61,19 @@ impl State {
         self.0 == co.raw()
     }
 
+    /// The string at `index`, if there is one. It stays on the stack as long as it is used.
+    pub(super) fn string_at<'a>(self, index: i32) -> Option<&'a [u8]> {
+        // SAFETY: the state runs; a string is read where it lies.
+        unsafe {
+            if ffi::lua_type(self.0, index) != ffi::LUA_TSTRING {
+                return None;
+            }
+            let mut len = 0;
+            let pointer = ffi::lua_tolstring(self.0, index, &raw mut len);
+            Some(std::slice::from_raw_parts(pointer.cast::<u8>(), len))
+        }
+    }
+
     /// How many values lie on its stack.
     pub(crate) fn top(self) -> i32 {
         // SAFETY: the state runs.

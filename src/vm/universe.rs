@@ -187,7 +187,7 @@ unsafe extern "C-unwind" fn boot<H: Host>(l: *mut lua_State) -> c_int {
         }
         Library::open(l, booting.parts, booting.start); // package coev
         ffi::lua_settop(l, -2); // package
-        asking::preload::<H>(l, (*library::host::<H>(l)).library());
+        asking::preload::<H>(l);
     }
     0
 }

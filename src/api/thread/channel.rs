@@ -89,6 +89,13 @@ fn this(stack: &Stack) -> Result<Arc<Channel>, Fault> {
     Ok(Arc::clone(&end.0))
 }
 
+/// The same, without a share in it, while the call lasts.
+fn here<'a>(stack: &Stack<'a>) -> Result<&'a Channel, Fault> {
+    let end = stack.typed::<ChannelEnd>(slot::SELF);
+    end.map(|end| &*end.0)
+        .ok_or_else(|| stack.expected(slot::SELF, "coev.thread.channel"))
+}
+
 /// What is to be sent.
 fn read_message(runtime: &Runtime, stack: &Stack) -> Result<(Message, Departing), Fault> {
     if stack.is_absent(slot::VALUE) {
@@ -116,10 +123,18 @@ fn new(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `channel:send(value [, timeout])`
 fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let channel = this(stack)?;
+    let channel = here(stack)?;
     let deadline = Deadline::after(stack.opt_seconds(slot::SEND_TIMEOUT)?);
     let (message, departing) = read_message(runtime, stack)?;
-    let operation = Send::new(channel, message, departing);
+    let mut message = Some(message);
+    if runtime.may_answer() && matches!(channel.try_send(&mut message), Attempt::Done(())) {
+        runtime.give_up(departing);
+        return answer(true);
+    }
+    let Some(message) = message else {
+        return answer(true);
+    };
+    let operation = Send::new(this(stack)?, message, departing);
     let operation = Operation::Crossing(Crossing::Send(Box::new(operation)));
     runtime.wait(stack, operation, deadline)
 }
@@ -127,13 +142,19 @@ fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// `channel:receive([timeout])`
 fn receive(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let deadline = Deadline::after(stack.opt_seconds(slot::RECEIVE_TIMEOUT)?);
+    let channel = here(stack)?;
+    if runtime.may_answer()
+        && let Attempt::Done(message) = channel.try_receive()
+    {
+        return answer(landed(message));
+    }
     let operation = Operation::Crossing(Crossing::Receive(Receive::new(this(stack)?)));
     runtime.wait(stack, operation, deadline)
 }
 
 /// `channel:try_send(value)`
 fn try_send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let channel = this(stack)?;
+    let channel = here(stack)?;
     let (message, departing) = read_message(runtime, stack)?;
     Ok(Outcome::Reply(match channel.try_send(&mut Some(message)) {
         Attempt::Done(()) => {
@@ -174,7 +195,7 @@ fn guard_tostring(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> 
 
 /// `channel:try_receive()`
 fn try_receive(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(Outcome::Reply(match this(stack)?.try_receive() {
+    Ok(Outcome::Reply(match here(stack)?.try_receive() {
         Attempt::Done(message) => Reply::two(true, landed(message)),
         Attempt::NotYet => Reply::one(false),
         Attempt::Closed => Reply::two(false, "closed"),

@@ -1,6 +1,6 @@
 //! Channels between threads. What is sent is handed to the receiver that has waited longest, under one lock.
 
-use super::line::{Line, Place, Waiter, lock};
+use super::line::{Bell, Held, Line, Place, Rung, Waiter};
 use super::{Wait, landed};
 use crate::runtime::Runtime;
 use crate::runtime::operation::Poll;
@@ -8,7 +8,8 @@ use crate::sched::TaskId;
 use crate::sys::failure;
 use crate::vm::Reply;
 use crate::vm::copy::{Departing, Message};
-use std::collections::{HashMap, HashSet, VecDeque};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 /// A channel, which several threads hold.
@@ -29,15 +30,23 @@ struct State {
     /// Who waits to receive.
     receivers: Line<()>,
     /// What has been handed to receivers that have not had their turn since.
-    handed: HashMap<Place, Message>,
+    handed: FxHashMap<Place, Message>,
     /// The senders whose messages have been taken, and that have not had their turn since.
-    relieved: HashSet<Place>,
+    relieved: FxHashSet<Place>,
     /// Has it been closed?
     closed: bool,
     /// Who is told of the next change.
     watchers: Line<()>,
     /// How many changes there have been that a watcher may have to see.
     version: u64,
+    /// Who is to be woken.
+    rung: Rung,
+}
+
+impl Bell for State {
+    fn rung(&mut self) -> &mut Rung {
+        &mut self.rung
+    }
 }
 
 /// What became of an attempt.
@@ -89,25 +98,30 @@ impl Channel {
         }
     }
 
+    /// Locks what changes.
+    fn hold(&self) -> Held<'_, State> {
+        Held::new(&self.state)
+    }
+
     /// Sends without waiting. The message stays where it is unless it is sent.
     pub(crate) fn try_send(&self, message: &mut Option<Message>) -> Attempt<()> {
-        self.give(&mut lock(&self.state), message)
+        self.give(&mut self.hold(), message)
     }
 
     /// Receives without waiting.
     pub(crate) fn try_receive(&self) -> Attempt<Message> {
-        Channel::take(&mut lock(&self.state), self.capacity)
+        Channel::take(&mut self.hold(), self.capacity)
     }
 
     /// Nothing is sent from now on; what is queued can still be received.
     pub(crate) fn close(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.hold();
         state.closed = true;
         while let Some((_, waiter, ())) = state.receivers.pop() {
-            waiter.wake();
+            state.rung.push(waiter);
         }
         while let Some((_, waiter, message)) = state.senders.pop() {
-            waiter.wake();
+            state.rung.push(waiter);
             drop(message);
         }
         state.changed();
@@ -115,12 +129,12 @@ impl Channel {
 
     /// How many messages are queued.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.state).queue.len()
+        self.hold().queue.len()
     }
 
     /// Would a receive, and would a send, come back at once? And how many changes there have been.
     pub(crate) fn readiness(&self) -> (bool, bool, u64) {
-        let state = lock(&self.state);
+        let state = self.hold();
         let readable = !state.queue.is_empty() || !state.senders.is_empty() || state.closed;
         let room = state.queue.len() < self.capacity || !state.receivers.is_empty();
         (readable, room || state.closed, state.version)
@@ -128,7 +142,7 @@ impl Channel {
 
     /// What `tostring` says of it: what is queued, whether it is closed, how many wait.
     pub(crate) fn describe(&self) -> String {
-        let state = lock(&self.state);
+        let state = self.hold();
         let room = if self.capacity == usize::MAX {
             "any number".into()
         } else {
@@ -153,7 +167,7 @@ impl Channel {
         }
         if let Some((place, waiter, ())) = state.receivers.pop() {
             state.handed.extend(message.take().map(|it| (place, it)));
-            waiter.wake();
+            state.rung.push(waiter);
         } else if state.queue.len() < self.capacity {
             state.queue.extend(message.take());
             state.changed();
@@ -187,7 +201,7 @@ impl State {
     fn relieve(&mut self) -> Option<Message> {
         let (place, waiter, message) = self.senders.pop()?;
         self.relieved.insert(place);
-        waiter.wake();
+        self.rung.push(waiter);
         Some(message)
     }
 
@@ -195,7 +209,7 @@ impl State {
     fn pass_on(&mut self, message: Message) {
         if let Some((place, waiter, ())) = self.receivers.pop() {
             self.handed.insert(place, message);
-            waiter.wake();
+            self.rung.push(waiter);
         } else {
             self.queue.push_front(message);
             self.changed();
@@ -206,7 +220,7 @@ impl State {
     fn changed(&mut self) {
         self.version += 1;
         while let Some((_, waiter, ())) = self.watchers.pop() {
-            waiter.wake();
+            self.rung.push(waiter);
         }
     }
 }
@@ -229,7 +243,7 @@ impl Send {
 
     /// Sends, or waits in the line.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = lock(&self.channel.state);
+        let mut state = self.channel.hold();
         if let Some(place) = self.wait.place() {
             if state.relieved.remove(&place) {
                 drop(state);
@@ -273,7 +287,7 @@ impl Send {
     /// Waits no more. What has been taken stays taken.
     pub(super) fn withdraw(&mut self, runtime: &Runtime) {
         if let Some(place) = self.wait.place() {
-            let mut state = lock(&self.channel.state);
+            let mut state = self.channel.hold();
             let taken = state.relieved.remove(&place);
             state.senders.leave(place);
             drop(state);
@@ -296,7 +310,7 @@ impl Receive {
 
     /// Receives, or waits in the line.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = lock(&self.channel.state);
+        let mut state = self.channel.hold();
         if let Some(place) = self.wait.place() {
             if let Some(message) = state.handed.remove(&place) {
                 self.wait.end(runtime);
@@ -327,7 +341,7 @@ impl Receive {
     /// Waits no more, and passes on what it has been handed.
     pub(super) fn withdraw(&mut self, runtime: &Runtime) {
         if let Some(place) = self.wait.place() {
-            let mut state = lock(&self.channel.state);
+            let mut state = self.channel.hold();
             match state.handed.remove(&place) {
                 Some(message) => state.pass_on(message),
                 None => {
@@ -351,7 +365,7 @@ impl Watch {
 
     /// Answers the number of changes, once it is another.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = lock(&self.channel.state);
+        let mut state = self.channel.hold();
         if state.version != self.seen {
             if let Some(place) = self.wait.place() {
                 state.watchers.leave(place);
@@ -374,7 +388,7 @@ impl Watch {
     /// Waits no more.
     pub(super) fn withdraw(&mut self, runtime: &Runtime) {
         if let Some(place) = self.wait.place() {
-            lock(&self.channel.state).watchers.leave(place);
+            self.channel.hold().watchers.leave(place);
             self.wait.end(runtime);
         }
     }

@@ -1,7 +1,7 @@
 //! How a thread or a job has ended: written once, read by all who join it.
 
 use super::Wait;
-use super::line::{Line, Waiter, lock};
+use super::line::{Bell, Held, Line, Rung, Waiter, lock};
 use crate::runtime::Runtime;
 use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
@@ -25,6 +25,14 @@ struct State {
     line: Line<()>,
     /// Has anybody been told?
     told: bool,
+    /// Who is to be woken.
+    rung: Rung,
+}
+
+impl Bell for State {
+    fn rung(&mut self) -> &mut Rung {
+        &mut self.rung
+    }
 }
 
 /// How it ended.
@@ -74,13 +82,13 @@ pub(crate) struct Await {
 impl Latch {
     /// Writes the end, unless there is one; those who wait learn of it.
     pub(crate) fn settle(&self, end: End) {
-        let mut state = lock(&self.0);
+        let mut state = Held::new(&self.0);
         if state.end.is_some() {
             return;
         }
         state.end = Some(end);
         while let Some((_, waiter, ())) = state.line.pop() {
-            waiter.wake();
+            state.rung.push(waiter);
         }
     }
 

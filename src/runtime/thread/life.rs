@@ -53,6 +53,8 @@ struct Control {
     detached: bool,
     /// Shall it begin again where it fails?
     renewed: bool,
+    /// How many wait for a change.
+    waiting: usize,
 }
 
 /// Where a thread is in its life.
@@ -109,6 +111,7 @@ impl Thread {
                 cancelled: false,
                 detached: false,
                 renewed: false,
+                waiting: 0,
             }),
             changed: Condvar::new(),
             asked: AtomicBool::new(false),
@@ -159,10 +162,13 @@ impl Thread {
         control.inbox = None;
         control.target = None;
         let requests = std::mem::take(&mut control.requests);
+        let waited_for = control.waiting > 0;
         drop(control);
         drop(requests);
         settler.settle(end);
-        self.changed.notify_all();
+        if waited_for {
+            self.changed.notify_all();
+        }
     }
 
     /// Opens its universe, runs the chunk and all tasks in it, and closes it.
@@ -312,11 +318,13 @@ impl Thread {
                 return false;
             }
             control.interrupt();
+            control.waiting += 1;
             control = self
                 .changed
                 .wait_timeout(control, left.min(INSISTENCE))
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .0;
+            control.waiting -= 1;
         }
         true
     }

@@ -44,7 +44,10 @@ pub(crate) enum Crossing {
 
 /// The values of a message, as a reply.
 pub(crate) fn landed(message: Message) -> Value {
-    Value::from(Parcel::from(message))
+    match message.into_string() {
+        Ok(string) => Value::from(string),
+        Err(message) => Value::from(Parcel::from(message)),
+    }
 }
 
 /// The values of a message that is kept, as a reply.
