@@ -113,7 +113,7 @@ test: ## everything, on a machine with nothing but Rust, a C compiler and Python
 	@$(MAKE) --no-print-directory deps
 	-@$(MAKE) --no-print-directory dropin-deps
 	@$(MAKE) --no-print-directory -j2 build-all build-portable host
-	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory unit model
 	@spec/run $(LUAS) portable
 
 check: lint unit spec ## the gate before a commit
@@ -128,6 +128,11 @@ endif
 
 unit: ## the tests in src/, which need no Lua
 	RUSTFLAGS="$(RUSTFLAGS) $(OPEN_SYMBOLS)" cargo test --features lua54 --target-dir target/unit
+
+# Loom runs every order in which threads may meet, in models of what they share.
+model: ## models of the queues, lines and wake-ups between threads
+	RUSTFLAGS="$(RUSTFLAGS) --cfg loom $(OPEN_SYMBOLS)" LOOM_MAX_PREEMPTIONS=3 \
+		cargo test --profile checked --features lua54 --target-dir target/model model::
 
 spec: build $(if $(filter 5.5,$(LUA)),host) ## the specs for $(LUA), e.g. make spec LUA=5.1 ARGS="--filter=timeout"
 	@$(busted)
@@ -197,5 +202,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		while IFS='|' read -r target what; do printf '%-12s %s\n' "$$target" "$$what"; done
 
-.PHONY: deps dropin-deps bench-deps build build-all build-portable busted-portable $(LUAS:%=build-%) host run demo examples test check unit \
+.PHONY: deps dropin-deps bench-deps build build-all build-portable busted-portable $(LUAS:%=build-%) host run demo examples test check unit model \
 	spec spec-all busted stress lint rock rock-build rock-install bench clean help

@@ -1,10 +1,11 @@
 //! What other threads have for tasks of this runtime: letters, taken in once a turn.
 
+use super::locks::{AtomicBool, Mutex, MutexGuard};
 use crate::sched::TaskId;
 use crate::sys::waker::Waker;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 /// The runtime's end of the inbox.
 pub(crate) struct Inbox(Arc<Shared>);
@@ -140,5 +141,53 @@ mod tests {
         assert_eq!(inbox.take(), [letter]);
         assert!(!inbox.is_pending());
         assert_eq!(inbox.take(), []);
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    //! Every order in which senders and a runtime that falls asleep may meet.
+
+    use super::*;
+    use loom::thread;
+
+    #[test]
+    fn no_letter_is_slept_over() {
+        loom::model(|| {
+            let inbox = Inbox::new().unwrap();
+            let senders = [1, 2].map(|number| {
+                let sender = inbox.sender();
+                thread::spawn(move || sender.post(Letter::Wake(TaskId::from_bits(number))))
+            });
+            let mut come = 0;
+            while come < 2 {
+                // As the loop does: a look, a sleep, a look.
+                if inbox.is_pending() {
+                    come += inbox.take().len();
+                    continue;
+                }
+                if inbox.fall_asleep() {
+                    inbox.waker().sleep();
+                    inbox.get_up();
+                }
+                come += inbox.take().len();
+            }
+            for sender in senders {
+                sender.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn whoever_waits_in_the_runtimes_place_is_woken() {
+        loom::model(|| {
+            let inbox = Inbox::new().unwrap();
+            let sender = inbox.sender();
+            let sender = thread::spawn(move || sender.post(Letter::Alert));
+            inbox.guard();
+            inbox.waker().sleep();
+            assert_eq!(inbox.take(), [Letter::Alert]);
+            sender.join().unwrap();
+        });
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod fd_set;
 mod garbage;
 mod inbox;
 mod interests;
+mod locks;
 mod nest;
 mod operation;
 mod parked;

@@ -3,6 +3,7 @@
 use super::line::{Bell, Held, Line, Place, Rung, Waiter};
 use super::{Wait, landed};
 use crate::runtime::Runtime;
+use crate::runtime::locks::Mutex;
 use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
@@ -10,7 +11,8 @@ use crate::vm::Reply;
 use crate::vm::copy::{Departing, Message};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::io;
+use std::sync::Arc;
 
 /// A channel, which several threads hold.
 pub(crate) struct Channel {
@@ -57,6 +59,16 @@ pub(crate) enum Attempt<T> {
     Closed,
     /// It has to wait.
     NotYet,
+}
+
+/// How a call stands after a look.
+pub(crate) enum Turn<T> {
+    /// It is done.
+    Done(T),
+    /// The channel has been closed.
+    Closed,
+    /// It waits at this place in the line.
+    Waits(Place),
 }
 
 /// A call that sends.
@@ -111,6 +123,78 @@ impl Channel {
     /// Receives without waiting.
     pub(crate) fn try_receive(&self) -> Attempt<Message> {
         Channel::take(&mut self.hold(), self.capacity)
+    }
+
+    /// Sends, for the first time, or from a place in the line where the message lies; or waits there from now on.
+    fn send(
+        &self,
+        place: Option<Place>,
+        message: &mut Option<Message>,
+        waiter: impl FnOnce() -> io::Result<Waiter>,
+    ) -> io::Result<Turn<()>> {
+        let mut state = self.hold();
+        if let Some(place) = place {
+            return Ok(if state.relieved.remove(&place) {
+                Turn::Done(())
+            } else if state.senders.holds(place) {
+                Turn::Waits(place)
+            } else {
+                Turn::Closed
+            });
+        }
+        match self.give(&mut state, message) {
+            Attempt::Done(()) => return Ok(Turn::Done(())),
+            Attempt::Closed => return Ok(Turn::Closed),
+            Attempt::NotYet => {}
+        }
+        let waiter = waiter()?;
+        let message = message.take().expect("it has not been sent");
+        let place = state.senders.join(waiter, message);
+        state.changed();
+        Ok(Turn::Waits(place))
+    }
+
+    /// One who waited to send does so no more; answers whether the message had been taken.
+    fn leave_senders(&self, place: Place) -> bool {
+        let mut state = self.hold();
+        state.senders.leave(place);
+        state.relieved.remove(&place)
+    }
+
+    /// Receives, for the first time, or from a place in the line; or waits there from now on.
+    fn receive(
+        &self,
+        place: Option<Place>,
+        waiter: impl FnOnce() -> io::Result<Waiter>,
+    ) -> io::Result<Turn<Message>> {
+        let mut state = self.hold();
+        if let Some(place) = place {
+            return Ok(match state.handed.remove(&place) {
+                Some(message) => Turn::Done(message),
+                None if state.receivers.holds(place) => Turn::Waits(place),
+                None => Turn::Closed,
+            });
+        }
+        match Channel::take(&mut state, self.capacity) {
+            Attempt::Done(message) => return Ok(Turn::Done(message)),
+            Attempt::Closed => return Ok(Turn::Closed),
+            Attempt::NotYet => {}
+        }
+        let waiter = waiter()?;
+        let place = state.receivers.join(waiter, ());
+        state.changed();
+        Ok(Turn::Waits(place))
+    }
+
+    /// One who waited to receive does so no more: what it has been handed goes to the next one.
+    fn leave_receivers(&self, place: Place) {
+        let mut state = self.hold();
+        match state.handed.remove(&place) {
+            Some(message) => state.pass_on(message),
+            None => {
+                state.receivers.leave(place);
+            }
+        }
     }
 
     /// Nothing is sent from now on; what is queued can still be received.
@@ -243,54 +327,24 @@ impl Send {
 
     /// Sends, or waits in the line.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = self.channel.hold();
-        if let Some(place) = self.wait.place() {
-            if state.relieved.remove(&place) {
-                drop(state);
-                self.wait.end(runtime);
-                return self.sent(runtime);
-            }
-            if state.senders.holds(place) {
-                return Poll::Pending;
-            }
-            self.wait.end(runtime);
-            return closed();
-        }
-        match self.channel.give(&mut state, &mut self.message) {
-            Attempt::Done(()) => {
-                drop(state);
-                return self.sent(runtime);
-            }
-            Attempt::Closed => return closed(),
-            Attempt::NotYet => {}
-        }
-        let (Some(message), waiter) = (self.message.take(), Waiter::new(runtime, task)) else {
-            return Poll::Pending;
-        };
-        match waiter {
-            Ok(waiter) => {
-                let place = state.senders.join(waiter, message);
-                state.changed();
-                self.wait.begin(runtime, place);
-                Poll::Pending
+        let (place, waiter) = (self.wait.place(), || Waiter::new(runtime, task));
+        let turn = self.channel.send(place, &mut self.message, waiter);
+        self.wait.go_on(runtime, &turn);
+        match turn {
+            Ok(Turn::Waits(_)) => Poll::Pending,
+            Ok(Turn::Closed) => closed(),
+            Ok(Turn::Done(())) => {
+                runtime.give_up(std::mem::take(&mut self.departing));
+                Poll::Ready(Reply::one(true))
             }
             Err(error) => Poll::Ready(Reply::failure(failure::word(&error))),
         }
     }
 
-    /// The message has been taken.
-    fn sent(&mut self, runtime: &Runtime) -> Poll {
-        runtime.give_up(std::mem::take(&mut self.departing));
-        Poll::Ready(Reply::one(true))
-    }
-
     /// Waits no more. What has been taken stays taken.
     pub(super) fn withdraw(&mut self, runtime: &Runtime) {
         if let Some(place) = self.wait.place() {
-            let mut state = self.channel.hold();
-            let taken = state.relieved.remove(&place);
-            state.senders.leave(place);
-            drop(state);
+            let taken = self.channel.leave_senders(place);
             self.wait.end(runtime);
             if taken {
                 runtime.give_up(std::mem::take(&mut self.departing));
@@ -310,30 +364,13 @@ impl Receive {
 
     /// Receives, or waits in the line.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = self.channel.hold();
-        if let Some(place) = self.wait.place() {
-            if let Some(message) = state.handed.remove(&place) {
-                self.wait.end(runtime);
-                return Poll::Ready(Reply::one(landed(message)));
-            }
-            if state.receivers.holds(place) {
-                return Poll::Pending;
-            }
-            self.wait.end(runtime);
-            return closed();
-        }
-        match Channel::take(&mut state, self.channel.capacity) {
-            Attempt::Done(message) => return Poll::Ready(Reply::one(landed(message))),
-            Attempt::Closed => return closed(),
-            Attempt::NotYet => {}
-        }
-        match Waiter::new(runtime, task) {
-            Ok(waiter) => {
-                let place = state.receivers.join(waiter, ());
-                state.changed();
-                self.wait.begin(runtime, place);
-                Poll::Pending
-            }
+        let (place, waiter) = (self.wait.place(), || Waiter::new(runtime, task));
+        let turn = self.channel.receive(place, waiter);
+        self.wait.go_on(runtime, &turn);
+        match turn {
+            Ok(Turn::Waits(_)) => Poll::Pending,
+            Ok(Turn::Closed) => closed(),
+            Ok(Turn::Done(message)) => Poll::Ready(Reply::one(landed(message))),
             Err(error) => Poll::Ready(Reply::failure(failure::word(&error))),
         }
     }
@@ -341,13 +378,7 @@ impl Receive {
     /// Waits no more, and passes on what it has been handed.
     pub(super) fn withdraw(&mut self, runtime: &Runtime) {
         if let Some(place) = self.wait.place() {
-            let mut state = self.channel.hold();
-            match state.handed.remove(&place) {
-                Some(message) => state.pass_on(message),
-                None => {
-                    state.receivers.leave(place);
-                }
-            }
+            self.channel.leave_receivers(place);
             self.wait.end(runtime);
         }
     }
@@ -391,5 +422,137 @@ impl Watch {
             self.channel.hold().watchers.leave(place);
             self.wait.end(runtime);
         }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    //! Every order in which two or three threads may meet at a channel.
+
+    use super::*;
+    use crate::runtime::inbox::{Inbox, Letter};
+    use loom::thread;
+
+    /// A message that is told from others.
+    fn message(mark: u8) -> Message {
+        Message::from_bytes(vec![mark])
+    }
+
+    /// The task of an inbox's runtime.
+    fn waiter(inbox: &Inbox) -> io::Result<Waiter> {
+        Ok(Waiter::of(inbox.sender(), TaskId::from_bits(1)))
+    }
+
+    /// Sleeps, as a runtime does, until there are letters.
+    fn sleep(inbox: &Inbox) {
+        while inbox.fall_asleep() {
+            inbox.waker().sleep();
+            if inbox.get_up() {
+                break;
+            }
+        }
+        assert!(
+            inbox
+                .take()
+                .iter()
+                .all(|letter| matches!(letter, Letter::Wake(_)))
+        );
+    }
+
+    /// Receives, and waits as long as it takes; nothing where the channel is closed.
+    fn receive(channel: &Channel, inbox: &Inbox) -> Option<u8> {
+        let mut place = None;
+        loop {
+            match channel.receive(place, || waiter(inbox)).unwrap() {
+                Turn::Done(message) => return Some(message.into_bytes()[0]),
+                Turn::Closed => return None,
+                Turn::Waits(at) => place = Some(at),
+            }
+            sleep(inbox);
+        }
+    }
+
+    /// Sends, and waits as long as it takes; answers whether it was sent.
+    fn send(channel: &Channel, inbox: &Inbox, mark: u8) -> bool {
+        let (mut place, mut message) = (None, Some(message(mark)));
+        loop {
+            match channel.send(place, &mut message, || waiter(inbox)).unwrap() {
+                Turn::Done(()) => return true,
+                Turn::Closed => return false,
+                Turn::Waits(at) => place = Some(at),
+            }
+            sleep(inbox);
+        }
+    }
+
+    #[test]
+    fn messages_come_once_and_in_order() {
+        for capacity in [0, 1, 2] {
+            loom::model(move || {
+                let channel = Arc::new(Channel::new(capacity));
+                let other = Arc::clone(&channel);
+                let sender = thread::spawn(move || {
+                    let inbox = Inbox::new().unwrap();
+                    assert!(send(&other, &inbox, 1));
+                    assert!(send(&other, &inbox, 2));
+                });
+                let inbox = Inbox::new().unwrap();
+                assert_eq!(receive(&channel, &inbox), Some(1));
+                assert_eq!(receive(&channel, &inbox), Some(2));
+                sender.join().unwrap();
+            });
+        }
+    }
+
+    #[test]
+    fn what_a_receiver_gives_up_is_not_lost() {
+        loom::model(|| {
+            let channel = Arc::new(Channel::new(1));
+            let other = Arc::clone(&channel);
+            let inbox = Inbox::new().unwrap();
+            let turn = channel.receive(None, || waiter(&inbox)).unwrap();
+            let Turn::Waits(place) = turn else {
+                panic!("there is nothing to be received");
+            };
+            let sender = thread::spawn(move || {
+                assert!(matches!(
+                    other.try_send(&mut Some(message(7))),
+                    Attempt::Done(())
+                ));
+            });
+            channel.leave_receivers(place);
+            sender.join().unwrap();
+            let Attempt::Done(message) = channel.try_receive() else {
+                panic!("it is lost");
+            };
+            assert_eq!(message.into_bytes(), [7]);
+        });
+    }
+
+    #[test]
+    fn a_sender_that_gives_up_has_sent_or_has_not() {
+        loom::model(|| {
+            let channel = Arc::new(Channel::new(0));
+            let other = Arc::clone(&channel);
+            let inbox = Inbox::new().unwrap();
+            let turn = channel.send(None, &mut Some(message(7)), || waiter(&inbox));
+            let Ok(Turn::Waits(place)) = turn else {
+                panic!("there is nobody to receive");
+            };
+            let receiver = thread::spawn(move || matches!(other.try_receive(), Attempt::Done(_)));
+            let taken = channel.leave_senders(place);
+            assert_eq!(receiver.join().unwrap(), taken);
+        });
+    }
+
+    #[test]
+    fn a_close_wakes_all_who_wait() {
+        loom::model(|| {
+            let channel = Arc::new(Channel::new(0));
+            let other = Arc::clone(&channel);
+            let receiver = thread::spawn(move || receive(&other, &Inbox::new().unwrap()));
+            channel.close();
+            assert_eq!(receiver.join().unwrap(), None);
+        });
     }
 }

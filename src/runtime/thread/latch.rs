@@ -3,6 +3,7 @@
 use super::Wait;
 use super::line::{Bell, Held, Line, Rung, Waiter, lock};
 use crate::runtime::Runtime;
+use crate::runtime::locks::Mutex;
 use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
@@ -10,7 +11,7 @@ use crate::vm::copy::{Message, Parcel};
 use crate::vm::{Reply, Value};
 use std::borrow::Cow;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Where an end is written.
 #[derive(Default)]

@@ -7,6 +7,7 @@ use super::line::lock;
 use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::runtime::inbox::{Letter, Sender};
+use crate::runtime::locks::{AtomicBool, Condvar, Mutex};
 use crate::sched::TaskId;
 use crate::sys::interrupt::{self, Target};
 use crate::vm::copy::{Message, encode};
@@ -15,8 +16,8 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// A thread, as all who hold it see it.

@@ -2,12 +2,13 @@
 
 use crate::runtime::Runtime;
 use crate::runtime::inbox::{Letter, Sender};
+use crate::runtime::locks::{Mutex, MutexGuard};
 use crate::sched::TaskId;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 /// A task of some thread, as others reach it.
 #[derive(Clone)]
@@ -49,6 +50,12 @@ impl Waiter {
     pub(crate) fn new(runtime: &Runtime, task: TaskId) -> io::Result<Waiter> {
         let sender = runtime.core.borrow_mut().inbox()?.sender();
         Ok(Waiter { sender, task })
+    }
+
+    /// The task of that inbox's runtime.
+    #[cfg(any(test, loom))]
+    pub(crate) fn of(sender: Sender, task: TaskId) -> Waiter {
+        Waiter { sender, task }
     }
 
     /// Lets the task look again at its turn.
@@ -186,7 +193,7 @@ mod tests {
         let (inbox, mut line) = (Inbox::new().unwrap(), Line::default());
         let places = (0..count).map(|number| {
             let (sender, task) = (inbox.sender(), TaskId::from_bits(number));
-            line.join(Waiter { sender, task }, number)
+            line.join(Waiter::of(sender, task), number)
         });
         let places = places.collect();
         (inbox, line, places)

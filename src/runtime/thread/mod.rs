@@ -6,6 +6,7 @@ mod life;
 mod line;
 mod map;
 
+use channel::Turn;
 pub(crate) use channel::{Attempt, Channel, Receive, Send, Watch};
 pub(crate) use latch::{Answer, Await, End, EndKind, Latch, Settler};
 pub(crate) use life::{Seed, Stage, Thread};
@@ -21,6 +22,7 @@ use life::Children;
 use line::Place;
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -106,6 +108,15 @@ impl Wait {
     fn begin(&mut self, runtime: &Runtime, place: Place) {
         self.0 = Some(place);
         runtime.count_outward(true);
+    }
+
+    /// It stands as a look has told, of which it may be the first one.
+    fn go_on<T>(&mut self, runtime: &Runtime, turn: &io::Result<Turn<T>>) {
+        match turn {
+            Ok(Turn::Waits(place)) if self.0.is_none() => self.begin(runtime, *place),
+            Ok(Turn::Waits(_)) => {}
+            Ok(Turn::Done(_) | Turn::Closed) | Err(_) => self.end(runtime),
+        }
     }
 
     /// It waits no more, if it did.

@@ -6,6 +6,7 @@ mod epoll;
 #[cfg(any(not(target_os = "linux"), coev_portable_poller))]
 mod portable;
 
+#[cfg_attr(loom, expect(unused_imports, reason = "a model has another waker"))]
 #[cfg(all(target_os = "linux", not(coev_portable_poller)))]
 pub(crate) use epoll::{Poller, TELLS_EACH_WAKE};
 #[cfg(any(not(target_os = "linux"), coev_portable_poller))]

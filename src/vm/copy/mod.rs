@@ -95,6 +95,13 @@ impl Message {
         }
     }
 
+    /// One of these bytes, for tests.
+    #[cfg(loom)]
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Message {
+        let shared = Vec::new();
+        Message { bytes, shared }
+    }
+
     /// The bytes, when nothing crosses by reference.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
