@@ -165,6 +165,18 @@ stress: ## those specs on a Lua 5.5 that collects at each allocation, moves its 
 	$(ENVIRONMENT) MALLOC_PERTURB_=165 SPEC_PATIENCE=20 $(INTERPRETER) \
 		spec/support/bare.lua $(if $(ARGS),$(ARGS),$(STRESS_SPECS))
 
+soak: build ## start and join 100,000 threads, at constant memory
+	$(ENVIRONMENT) $(INTERPRETER) spec/support/thread_soak.lua $(ARGS)
+
+helgrind: build ## what threads share, under valgrind's watch
+	$(ENVIRONMENT) valgrind --tool=helgrind --error-exitcode=1 --suppressions=spec/support/helgrind.supp \
+		$(INTERPRETER) spec/support/thread_stress.lua $(if $(ARGS),$(ARGS),1)
+
+# With a seed of one's own: make fuzz FUZZ_SEED=7 FUZZ_ROUNDS=1000000.
+fuzz: build ## messages that have been damaged, millions of them
+	FUZZ_SEED=$(or $(FUZZ_SEED),$$(date +%s)) FUZZ_ROUNDS=$(or $(FUZZ_ROUNDS),2000000) $(ENVIRONMENT) $(INTERPRETER) "$$(command -v busted)" \
+		--filter="never do harm" spec/pack_spec.lua
+
 lint: ## formatting, clippy, luacheck, the rockspec
 	cargo fmt --check
 	cargo fmt --check --manifest-path hosts/lua55/Cargo.toml
@@ -203,4 +215,4 @@ help: ## this list
 		while IFS='|' read -r target what; do printf '%-12s %s\n' "$$target" "$$what"; done
 
 .PHONY: deps dropin-deps bench-deps build build-all build-portable busted-portable $(LUAS:%=build-%) host run demo examples test check unit model \
-	spec spec-all busted stress lint rock rock-build rock-install bench clean help
+	spec spec-all busted stress soak helgrind fuzz lint rock rock-build rock-install bench clean help

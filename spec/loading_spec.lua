@@ -82,7 +82,7 @@ describe("what is made when it is asked for", function()
     local result = child.run([[
       local coev = require "coev"
       local print = print
-      for _, name in ipairs({ "error", "type", "setmetatable", "pairs", "select", "pcall", "next", "tostring" }) do
+      for _, name in ipairs({ "error", "type", "setmetatable", "pairs", "select", "pcall", "next" }) do
         _G[name] = nil
       end
       local set, raise = debug.setmetatable, function() local none = nil; none() end

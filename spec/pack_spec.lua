@@ -312,8 +312,8 @@ describe("bytes that are no pack", function()
       coev.pack({ 1, 2, 3, a = "b", [4.5] = { true } }, { {}, { {} }, { x = { y = {} } } }),
       coev.pack(shared, { shared, shared }, 2 ^ 40),
     }
-    -- Its own generator: the same changes on every Lua.
-    local state = 20260917
+    -- Its own generator: the same changes on every Lua. `make fuzz` asks for others, and for more.
+    local state = tonumber(os.getenv("FUZZ_SEED")) or 20260917
     local function random(most)
       state = (state * 16807) % 2147483647
       return state % most + 1
@@ -326,7 +326,7 @@ describe("bytes that are no pack", function()
       function(bytes, at) return bytes:sub(1, at) end,
     }
     local good, bad = 0, 0
-    for round = 1, 6000 do
+    for round = 1, tonumber(os.getenv("FUZZ_ROUNDS")) or 6000 do
       local bytes = seeds[round % #seeds + 1]
       for _ = 1, random(4) do
         if #bytes > 0 then bytes = changes[random(#changes)](bytes, random(#bytes)) end

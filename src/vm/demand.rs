@@ -102,6 +102,25 @@ impl Library {
     }
 }
 
+impl Library {
+    /// Makes all that there is, also for the embedded Lua: where memory is limited, whatever tells that it has been taken
+    /// must not want any. `[-0, +0, e]`
+    ///
+    /// # Safety
+    /// As `complete`.
+    pub(super) unsafe fn complete_natives(&self, l: *mut lua_State) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.complete(l);
+            self.helpers.load(l, self);
+            for function in self.parts.natives.iter().copied().flatten() {
+                push_native_named(l, self, function.name);
+                ffi::lua_settop(l, -2);
+            }
+        }
+    }
+}
+
 /// Runs a piece, unless that has been done or is being done. `[-0, +0, e]`
 ///
 /// # Safety

@@ -187,6 +187,9 @@ unsafe extern "C-unwind" fn boot<H: Host>(l: *mut lua_State) -> c_int {
         }
         Library::open(l, booting.parts, booting.start); // package coev
         ffi::lua_settop(l, -2); // package
+        if settings.memory_limit.is_some() {
+            (*library::host::<H>(l)).library().complete_natives(l);
+        }
         asking::preload::<H>(l);
     }
     0

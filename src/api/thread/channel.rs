@@ -89,7 +89,7 @@ fn this(stack: &Stack) -> Result<Arc<Channel>, Fault> {
     Ok(Arc::clone(&end.0))
 }
 
-/// The same, without a share in it, while the call lasts.
+/// The same, without a share in it: as long as no Lua runs, which might call its finalizer.
 fn here<'a>(stack: &Stack<'a>) -> Result<&'a Channel, Fault> {
     let end = stack.typed::<ChannelEnd>(slot::SELF);
     end.map(|end| &*end.0)
@@ -123,10 +123,10 @@ fn new(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `channel:send(value [, timeout])`
 fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let channel = here(stack)?;
+    here(stack)?;
     let deadline = Deadline::after(stack.opt_seconds(slot::SEND_TIMEOUT)?);
     let (message, departing) = read_message(runtime, stack)?;
-    let mut message = Some(message);
+    let (channel, mut message) = (here(stack)?, Some(message));
     if runtime.may_answer() && matches!(channel.try_send(&mut message), Attempt::Done(())) {
         runtime.give_up(departing);
         return answer(true);
@@ -154,16 +154,18 @@ fn receive(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `channel:try_send(value)`
 fn try_send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let channel = here(stack)?;
+    here(stack)?;
     let (message, departing) = read_message(runtime, stack)?;
-    Ok(Outcome::Reply(match channel.try_send(&mut Some(message)) {
-        Attempt::Done(()) => {
-            runtime.give_up(departing);
-            Reply::one(true)
-        }
-        Attempt::NotYet => Reply::one(false),
-        Attempt::Closed => Reply::two(false, "closed"),
-    }))
+    Ok(Outcome::Reply(
+        match here(stack)?.try_send(&mut Some(message)) {
+            Attempt::Done(()) => {
+                runtime.give_up(departing);
+                Reply::one(true)
+            }
+            Attempt::NotYet => Reply::one(false),
+            Attempt::Closed => Reply::two(false, "closed"),
+        },
+    ))
 }
 
 /// `thread_post(channel, ...)` → whether they were sent; or `nil` and what cannot be copied.
