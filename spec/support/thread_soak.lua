@@ -51,5 +51,5 @@ local before, start = round(1, warm), coev.now()
 local after = round(warm + 1, count)
 local seconds = coev.now() - start
 print(("%d threads in %.1f s: %d KiB before, %d KiB after"):format(count, seconds, before, after))
--- An arena of the allocator more or less is no leak; 100 bytes a thread would be one.
-assert(after - before < 4096 + count / 10, "memory has grown with the threads")
+-- An arena of the allocator more or less is no leak; 50 bytes a thread would be one.
+assert(after - before < 2048 + count / 20, "memory has grown with the threads")

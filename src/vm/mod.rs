@@ -17,6 +17,7 @@ mod coroutine;
 mod demand;
 mod ending;
 mod entry;
+mod farewell;
 mod finalizer;
 mod helpers;
 mod holding;
