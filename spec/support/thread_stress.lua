@@ -1,4 +1,4 @@
--- Threads, and what they share, all at once: for tools that watch how memory is shared (`make memcheck`).
+-- Threads, and what they share, all at once: for tools that watch memory (`make memcheck`).
 -- usage: lua spec/support/thread_stress.lua [ROUNDS]
 local coev = require "coev"
 local thread = coev.thread
