@@ -177,14 +177,9 @@ unsafe extern "C-unwind" fn boot<H: Host>(l: *mut lua_State) -> c_int {
     // SAFETY: only `Universe::open` calls it, with the address of a live `Booting`. Nothing here has a destructor.
     unsafe {
         let booting = &*ffi::lua_touserdata(l, 1).cast::<Booting<H>>();
-        let settings = booting.settings;
-        // Nothing of this is garbage. Where memory is limited, Lua may still need to look for some.
-        let is_limited = settings.memory_limit.is_some();
-        if !is_limited {
-            ffi::lua_gc(l, ffi::LUA_GCSTOP, 0);
-        }
         ffi::luaL_openlibs(l);
         chunks::want();
+        let settings = booting.settings;
         ffi::lua_getglobal(l, c"package".as_ptr()); // package
         for (name, value) in [(c"path", &settings.path), (c"cpath", &settings.cpath)] {
             ffi::lua_pushlstring(l, value.as_ptr().cast(), value.len());
@@ -192,13 +187,10 @@ unsafe extern "C-unwind" fn boot<H: Host>(l: *mut lua_State) -> c_int {
         }
         Library::open(l, booting.parts, booting.start); // package coev
         ffi::lua_settop(l, -2); // package
-        if is_limited {
+        if settings.memory_limit.is_some() {
             (*library::host::<H>(l)).library().complete_natives(l);
         }
         asking::preload::<H>(l);
-        if !is_limited {
-            ffi::lua_gc(l, ffi::LUA_GCRESTART, 0);
-        }
     }
     0
 }
