@@ -4,7 +4,7 @@ use super::{function, timer};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Operation, Runtime, now};
 use crate::sys::failure;
-use crate::vm::{Function, Outcome, Reply, Stack, Value, entry_leaving};
+use crate::vm::{Function, Outcome, Reply, Stack, Value, entry_leaving, entry_spawning};
 
 /// The functions of `coev`.
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -14,7 +14,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"pollfd", pollfd),
     function!(c"due", due),
     function!(c"now", now_seconds),
-    function!(c"spawn", spawn),
+    Function {
+        entry: entry_spawning::<Runtime, _>(spawn),
+        ..function!(c"spawn", spawn)
+    },
     Function {
         entry: entry_leaving::<Runtime, _, false>(yield_turn),
         ..function!(waits c"yield", yield_turn)

@@ -469,10 +469,6 @@ impl Clockwork for Runtime {
             core.clocks.runs.resize(index + 1, None);
         }
         core.clocks.runs[index] = Some(run);
-        drop(core);
-        if before.is_some() {
-            state.leave_handle(&self.library, Runtime::name_of(task));
-        }
         Some(number)
     }
 }

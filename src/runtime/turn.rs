@@ -146,6 +146,9 @@ impl Runtime {
             // Most tasks have only given way.
             if record.has_only_given_way() && record.body.holds_nothing() && co.is_parked() {
                 record.phase = Phase::Running;
+            } else if record.is_just_new() && !co.is_none() {
+                record.phase = Phase::Running;
+                count = record.body.kept;
             } else if let Some(values) = self.answer_served(&mut core, state, task) {
                 count = values;
             } else {
@@ -170,6 +173,9 @@ impl Runtime {
             core = self.core.borrow_mut();
             if let Resumed::Yielded(values) = resumed {
                 core.yielded(task, co, values, self.leave.replace(Leave::Plainly));
+            } else if resumed == Resumed::Returned(0) && core.tasks.retire(task) {
+                // Most leave nothing.
+                self.library.forget(Runtime::name_of(task));
             } else {
                 drop(core);
                 self.end(state, task, co, resumed)?;

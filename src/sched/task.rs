@@ -138,6 +138,14 @@ impl<T> Task<T> {
     }
 }
 
+impl<T> Task<T> {
+    /// Is it ready for its first turn, and nothing more?
+    #[inline(always)]
+    pub(crate) fn is_just_new(&self) -> bool {
+        self.phase == Phase::New && self.rarities.is_none()
+    }
+}
+
 impl<T> Default for Tasks<T> {
     fn default() -> Tasks<T> {
         Tasks {
@@ -196,6 +204,20 @@ impl<T: Default> Tasks<T> {
         let task = self.running(id);
         task.generation = task.generation.checked_add(1).unwrap_or(1);
         TaskId::new(id.index(), task.generation)
+    }
+
+    /// Takes the task that runs out of the table, if it has nothing but its record; answers whether it had not.
+    #[inline]
+    pub(crate) fn retire(&mut self, id: TaskId) -> bool {
+        let task = self.running(id);
+        let plain = task.rarities.is_none();
+        if plain {
+            task.body = T::default();
+            task.phase = Phase::Vacant;
+            task.generation = task.generation.checked_add(1).unwrap_or(1);
+            self.free.push(id.index());
+        }
+        plain
     }
 
     /// Takes a task that has ended out of the table; answers its body and those who wait for its end.

@@ -70,19 +70,13 @@ impl State {
                 let status = ffi::lua_pcall(self.raw(), 1, 0, 0);
                 ffi::lua_settop(self.raw(), top);
                 if status == ffi::LUA_OK {
-                    registry::release(self.raw(), library, task.slot, belongings);
+                    registry::release(library, task.slot, belongings);
                     return;
                 }
             }
-            registry::settle(self.raw(), library, task.slot, Ended::Done, 0);
-            registry::release(self.raw(), library, task.slot, belongings);
+            registry::settle(self.raw(), library, task, Ended::Done, 0);
+            registry::release(library, task.slot, belongings);
         }
-    }
-
-    /// Notes in the handle of a task, where there is one, that it has ended with no result; its coroutine goes on.
-    pub(crate) fn leave_handle(self, library: &Library, task: TaskName) {
-        // SAFETY: six slots of the frame's 20. No results take no memory.
-        unsafe { registry::settle(self.raw(), library, task.slot, Ended::Done, 0) };
     }
 
     /// Keeps the error and the traceback of a failed task in its handle, and lets go of its coroutine. Answers whether
@@ -113,12 +107,12 @@ impl State {
             ffi::lua_pushlightuserdata(self.raw(), (&raw const ending).cast_mut().cast());
             if ffi::lua_pcall(self.raw(), 1, 3, 0) != ffi::LUA_OK {
                 ffi::lua_settop(self.raw(), held + 1);
-                registry::settle(self.raw(), library, task.slot, Ended::Failed, 0);
+                registry::settle(self.raw(), library, task, Ended::Failed, 0);
                 ffi::lua_pushnil(self.raw());
                 ffi::lua_insert(self.raw(), -2);
                 ffi::lua_pushnil(self.raw());
             }
-            registry::release(self.raw(), library, task.slot, true);
+            registry::release(library, task.slot, true);
             if matches!(error, ErrorAt::Top) {
                 compat::close_coroutine(co.raw(), self.raw());
             }
@@ -281,13 +275,7 @@ pub(super) unsafe extern "C-unwind" fn settle(l: *mut lua_State) -> c_int {
     unsafe {
         let ending = &*ffi::lua_touserdata(l, 1).cast::<Ending>();
         take_values(l, ending.co, ending.count);
-        registry::settle(
-            l,
-            &*ending.library,
-            ending.task.slot,
-            Ended::Done,
-            ending.count,
-        );
+        registry::settle(l, &*ending.library, ending.task, Ended::Done, ending.count);
     }
     0
 }
@@ -313,7 +301,7 @@ pub(super) unsafe extern "C-unwind" fn settle_failure(l: *mut lua_State) -> c_in
         });
         ffi::lua_pushvalue(l, 3);
         ffi::lua_pushvalue(l, 4); // e h err tb err tb
-        registry::settle(l, library, ending.task.slot, ending.ended.get(), 2); // e h err tb
+        registry::settle(l, library, ending.task, ending.ended.get(), 2); // e h err tb
     }
     3
 }

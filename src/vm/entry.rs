@@ -10,6 +10,7 @@ use super::outcome::{Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskNam
 use super::push::push;
 use super::raise::{raise_alarm, raise_message, raise_task_error};
 use super::registry;
+use super::spawn;
 use super::stack::Stack;
 use super::state::State;
 use crate::error::Fault;
@@ -163,7 +164,7 @@ where
 {
     // SAFETY: as in `trampoline`; the stack has room, `number_at` raises nothing, and `enlists` cannot panic.
     unsafe {
-        if ffi::lua_gettop(l) == 2 {
+        if ffi::lua_gettop(l) >= 2 && ffi::lua_type(l, 3) <= ffi::LUA_TNIL {
             let number = number_at(l, 1, 2);
             let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(3)).cast::<H>();
             if number != 0 && host.enlists(State::new(l), number) {
@@ -255,12 +256,12 @@ where
                 }
                 Step::Alarm => raise_alarm(l, host.library()),
                 Step::Spawn => {
-                    spawn(l, host);
+                    spawn::make(l, host);
                     return 1;
                 }
                 Step::Run => {
-                    let task = spawn(l, host);
-                    ffi::lua_replace(l, 1); // handle, and what it was made of
+                    let task = spawn::make(l, host);
+                    ffi::lua_insert(l, 1); // handle, and what it was made of
                     step = guarded(l, host, || host.run_until(&stack(), task.id));
                 }
                 Step::Convert(slot) => {
@@ -312,24 +313,6 @@ fn guarded<H: Host>(
         host.reply().set(Reply::one(message));
         Step::RaiseMessage
     })
-}
-
-/// Makes a task of the function and the arguments on the stack; leaves its handle on top. `[-?, +?, m]`
-///
-/// # Safety
-/// As `registry::spawn`.
-unsafe fn spawn<H: Host>(l: *mut lua_State, host: &H) -> TaskName {
-    // SAFETY: the caller's promise. `reserve` takes a place in a table and cannot panic.
-    unsafe {
-        let (task, co, arguments) = registry::spawn(l, host.library(), || host.reserve());
-        host.spawned(task.id, co, arguments);
-        if host.endows_tasks() {
-            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, host.library().helpers.endow as _);
-            ffi::lua_pushvalue(l, -2);
-            ffi::lua_call(l, 1, 0);
-        }
-        task
-    }
 }
 
 /// Turns a fault into what must be raised.

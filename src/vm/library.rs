@@ -6,7 +6,7 @@ use super::finalizer;
 use super::helpers::Helpers;
 use super::object::{Class, Metatable};
 use super::protected::Protected;
-use super::{asking, compat, making, state};
+use super::{asking, compat, making, registry, state};
 use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::any::TypeId;
 use std::cell::Cell;
@@ -129,6 +129,8 @@ pub(crate) struct Library {
     pub(super) anchors: c_int,
     /// The weak table of their handles.
     pub(super) handles: c_int,
+    /// A coroutine that holds what the end of a task needs.
+    pub(super) desk: *mut lua_State,
     /// The metatable of handles.
     task: Metatable,
     /// The methods of tasks.
@@ -241,6 +243,7 @@ impl Library {
                 ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
             };
             let belongings = keep_table(l, natives, c"belongings");
+            let desk = registry::new_desk(l, anchors, belongings);
             let known = keep_table(l, natives, c"known");
             ffi::lua_createtable(l, 0, 0);
             ffi::lua_setfield(l, natives, c"metatables".as_ptr());
@@ -267,6 +270,7 @@ impl Library {
                 main,
                 anchors,
                 handles,
+                desk,
                 task,
                 task_methods,
                 sentinel,

@@ -35,6 +35,7 @@ mod push;
 mod quick;
 mod raise;
 mod registry;
+mod spawn;
 mod stack;
 mod state;
 mod universe;
@@ -64,6 +65,7 @@ pub(crate) use quick::{
     table as entry_table,
 };
 pub(crate) use registry::{Ended, Slot};
+pub(crate) use spawn::spawning as entry_spawning;
 pub(crate) use stack::Stack;
 pub(crate) use state::State;
 pub(crate) use universe::{Settings, Universe};

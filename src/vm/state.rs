@@ -206,8 +206,8 @@ impl State {
 
     /// Forgets an ended task of which nothing is kept.
     pub(crate) fn release(self, library: &Library, task: TaskName) {
-        // SAFETY: three slots of the frame's 20; the task had its place in both tables.
-        unsafe { registry::release(self.0, library, task.slot, true) };
+        // SAFETY: the task had its place in both tables.
+        unsafe { registry::release(library, task.slot, true) };
     }
 
     /// Lets the registry hold a task again that was held by what it waited for; its parked call keeps so many values.
