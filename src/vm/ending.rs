@@ -384,6 +384,12 @@ unsafe fn push_error(l: *mut lua_State, ending: &Ending) {
     unsafe {
         match ending.error {
             ErrorAt::Top => {
+                // It stays there, too: where there is no memory for more, it is looked for once again.
+                if ffi::lua_checkstack(ending.co, 1) == 0 {
+                    ffi::lua_pushstring(l, c"not enough memory".as_ptr());
+                    entry::raise_top(l);
+                }
+                ffi::lua_pushvalue(ending.co, -1);
                 ffi::lua_xmove(ending.co, l, 1);
                 ffi::luaL_traceback(l, ending.co, std::ptr::null(), 0);
             }
