@@ -102,7 +102,8 @@ describe("what is made when it is asked for", function()
       end)
     ]])
     assert.equal("", result.stderr)
-    local lines = "^1\tsent[^\n]*\nnil\ttimeout\nfalse\tcancelled: enough\t[^\n]*stack traceback:.*\ntrue\ttrue\ttrue\npacked"
+    local lines =
+      "^1\tsent[^\n]*\nnil\ttimeout\nfalse\tcancelled: enough\t[^\n]*stack traceback:.*\ntrue\ttrue\ttrue\npacked"
     assert.truthy(result.stdout:find(lines), result.stdout)
   end)
 

@@ -49,9 +49,9 @@ local function pools()
   assert(numbers[8] == 64)
   local jobs = {}
   for i = 1, 20 do
-    jobs[i] = pool:submit(function(map)
-      for _ = 1, 10 do map:add("n", 1) end
-      return map:cas("last", map:get("last"), 1)
+    jobs[i] = pool:submit(function(shared)
+      for _ = 1, 10 do shared:add("n", 1) end
+      return shared:cas("last", shared:get("last"), 1)
     end, map)
   end
   for i = 1, 20 do assert(jobs[i]:join()) end

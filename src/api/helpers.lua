@@ -1,5 +1,5 @@
--- What the runtime asks of Lua itself. Called with the table of the natives, the two marks that waiting calls are resumed
--- with and that nested coroutines yield, and the metatable of cancelled errors. Answers what `Library` keeps.
+-- What the runtime asks of Lua itself. Called with the table of the natives, the two marks that waiting calls are
+-- resumed with and that nested coroutines yield, and the metatable of cancelled errors. Answers what `Library` keeps.
 local natives, ALARM, PASS, Cancelled = ...
 local tostring, type, pcall, error, setmetatable, stderr = tostring, type, pcall, error, setmetatable, io and io.stderr
 local close = rawget(coroutine, "close") -- 5.4 and later

@@ -132,12 +132,12 @@ mod tests {
     fn made<'a>(text: &'a str, owner: &str) -> Vec<&'a str> {
         let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
         let name = |line: &'a str| {
-            let line = line.strip_prefix("function ").unwrap_or(line);
-            let rest = line.strip_prefix(owner)?.strip_prefix('.')?;
-            let end = rest.find(|letter| !is_part(letter)).unwrap_or(rest.len());
+            let function = line.strip_prefix("function ");
+            let rest = function.unwrap_or(line).strip_prefix(owner)?;
+            let rest = rest.strip_prefix('.')?;
+            let end = rest.find(|letter| !is_part(letter))?;
             let after = &rest[end..];
-            let defines =
-                after.starts_with('(') || after.starts_with(" =") || after.starts_with(',');
+            let defines = function.is_some() || after.starts_with(" =") || after.starts_with(',');
             defines.then_some(&rest[..end])
         };
         text.lines().filter_map(name).collect()

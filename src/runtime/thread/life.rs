@@ -4,14 +4,12 @@
 use super::Threads;
 use super::latch::{Answer, End, EndKind, Latch, Settler};
 use super::line::lock;
-use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::runtime::inbox::{Letter, Sender};
 use crate::runtime::locks::{AtomicBool, Condvar, Mutex};
-use crate::sched::TaskId;
 use crate::sys::interrupt::{self, Target};
-use crate::vm::copy::{Message, encode};
-use crate::vm::{Hookable, Outcome, Reply, Settings, State, Universe, Value};
+use crate::vm::copy::Message;
+use crate::vm::{Hookable, Settings, Universe};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
@@ -290,8 +288,19 @@ impl Thread {
         lock(&self.control).detached = true;
     }
 
+    /// Has it been asked for something, while it had no inbox, since the last time?
+    #[inline]
+    pub(super) fn takes_note(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::Relaxed)
+    }
+
+    /// From now on its inbox is where it is asked for things. Whoever has asked before is seen by `takes_note`.
+    pub(super) fn open_inbox(&self, inbox: Sender) {
+        lock(&self.control).inbox = Some(inbox);
+    }
+
     /// Called in the thread itself: stands still as long as it shall. Answers whether it shall end.
-    fn heed(&self) -> bool {
+    pub(super) fn heed(&self) -> bool {
         let mut control = lock(&self.control);
         while control.paused && !control.cancelled {
             control = self
@@ -372,7 +381,7 @@ impl End {
 
 impl Children {
     /// One more; those that have ended are forgotten.
-    fn add(&mut self, thread: Arc<Thread>) {
+    pub(super) fn add(&mut self, thread: Arc<Thread>) {
         self.0.retain(|thread| thread.stage() != Stage::Ended);
         self.0.push(thread);
     }
@@ -402,119 +411,5 @@ impl Threads {
     pub(in crate::runtime) fn close(&self) {
         let mut children = self.children.take();
         children.end();
-    }
-}
-
-impl Runtime {
-    /// A thread has been made here: it ends with this state.
-    pub(crate) fn adopt_thread(&self, thread: &Arc<Thread>) {
-        self.threads.children.borrow_mut().add(Arc::clone(thread));
-    }
-
-    /// The thread that this runtime runs in, unless it is the interpreter's.
-    pub(crate) fn own_thread(&self) -> Option<&Arc<Thread>> {
-        self.threads.own.get()
-    }
-
-    /// The thread's universe may take any memory: its chunk has ended, and that must be told.
-    pub(crate) fn lift_ceiling(&self) {
-        if let Some(ceiling) = self.threads.ceiling.get() {
-            ceiling.store(usize::MAX, Ordering::Relaxed);
-        }
-    }
-
-    /// Keeps how the thread has ended.
-    pub(crate) fn conclude(&self, end: End) {
-        self.threads.end.replace(Some(end));
-    }
-
-    /// Is the next task that the loop runs for the main one of a thread?
-    pub(in crate::runtime) fn begins_thread(&self) -> bool {
-        self.own_thread().is_some() && !self.threads.begun.replace(true)
-    }
-
-    /// Runs the main task of the thread, and all others; answers what a join of it returns.
-    pub(in crate::runtime) fn run_thread(
-        &self,
-        state: State,
-        main: TaskId,
-    ) -> Result<Outcome, Fault> {
-        if let Some(thread) = self.own_thread() {
-            self.set_name(main, thread.name.clone());
-        }
-        // What has come before it began: a task that is cancelled then never runs.
-        if self.is_asked() {
-            self.heed(state)?;
-        }
-        let outcome = self.run_main(state, main);
-        // It has ended, and that must be told.
-        self.lift_ceiling();
-        let outcome = outcome?;
-        let ended = self.phase(main).is_none();
-        Ok(if ended {
-            Outcome::Reply(Reply::one(Value::Outcome))
-        } else {
-            outcome
-        })
-    }
-
-    /// Writes down that the main task has returned what lies from `first` on; answers whether that could be copied.
-    pub(in crate::runtime) fn conclude_well(&self, state: State, first: i32) -> bool {
-        let limits = self.limits.get();
-        let count = state.top() - first + 1;
-        let copied = encode(state, &self.library, first, count, &limits, &|_| {
-            String::new()
-        });
-        let Ok((message, departing)) = copied else {
-            return false;
-        };
-        self.give_up(departing);
-        self.conclude(End {
-            kind: EndKind::Done,
-            values: Answer::Values(Arc::new(message)),
-            complaint: None,
-        });
-        true
-    }
-
-    /// Has the thread been asked for something, while it had no inbox, since the last time?
-    #[inline]
-    pub(in crate::runtime) fn is_asked(&self) -> bool {
-        self.own_thread().is_some_and(|thread| {
-            thread.asked.load(Ordering::Relaxed) && thread.asked.swap(false, Ordering::Relaxed)
-        })
-    }
-
-    /// The thread is about to wait for the outside: from now on its inbox is where it is asked for things. One that never
-    /// waits does without.
-    pub(in crate::runtime) fn be_reachable(&self) -> io::Result<()> {
-        if self.threads.reachable.get() {
-            return Ok(());
-        }
-        if let Some(thread) = self.own_thread() {
-            let sender = self.core.borrow_mut().inbox()?.sender();
-            // Whoever has asked before this lock is seen by `is_asked`.
-            lock(&thread.control).inbox = Some(sender);
-        }
-        self.threads.reachable.set(true);
-        Ok(())
-    }
-
-    /// Shall the thread end? Stands still first as long as it shall.
-    pub(in crate::runtime) fn is_interrupted(&self) -> bool {
-        let Some(thread) = self.own_thread() else {
-            return false;
-        };
-        let cancelled = thread.heed();
-        if cancelled && let Some(hookable) = self.threads.hookable() {
-            hookable.insist();
-        }
-        cancelled
-    }
-
-    /// Looks what the thread has been asked for.
-    pub(in crate::runtime) fn heed(&self, state: State) -> Result<(), Fault> {
-        self.is_interrupted();
-        state.heed(&self.library)
     }
 }

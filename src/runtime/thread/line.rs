@@ -192,7 +192,7 @@ mod tests {
     fn line(count: u64) -> (Inbox, Line<u64>, Vec<Place>) {
         let (inbox, mut line) = (Inbox::new().unwrap(), Line::default());
         let places = (0..count).map(|number| {
-            let (sender, task) = (inbox.sender(), TaskId::from_bits(number));
+            let (sender, task) = (inbox.sender(), TaskId::from_bits(number + 1));
             line.join(Waiter::of(sender, task), number)
         });
         let places = places.collect();

@@ -5,6 +5,7 @@ mod latch;
 mod life;
 mod line;
 mod map;
+mod own;
 
 use channel::Turn;
 pub(crate) use channel::{Attempt, Channel, Receive, Send, Watch};
