@@ -175,7 +175,7 @@ memcheck: build ## what threads share, under valgrind's watch: no memory is misu
 
 # With a seed of one's own: make fuzz FUZZ_SEED=7 FUZZ_ROUNDS=1000000.
 fuzz: build ## messages that have been damaged, millions of them
-	FUZZ_SEED=$(or $(FUZZ_SEED),$$(date +%s)) FUZZ_ROUNDS=$(or $(FUZZ_ROUNDS),2000000) $(ENVIRONMENT) $(INTERPRETER) "$$(command -v busted)" \
+	FUZZ_SEED=$(or $(FUZZ_SEED),$$(date +%s)) FUZZ_ROUNDS=$(or $(FUZZ_ROUNDS),2000000) SPEC_PATIENCE=200 $(ENVIRONMENT) $(INTERPRETER) "$$(command -v busted)" \
 		--filter="never do harm" spec/pack_spec.lua
 
 lint: ## formatting, clippy, luacheck, the rockspec
