@@ -113,7 +113,7 @@ test: ## everything, on a machine with nothing but Rust, a C compiler and Python
 	@$(MAKE) --no-print-directory deps
 	-@$(MAKE) --no-print-directory dropin-deps
 	@$(MAKE) --no-print-directory -j2 build-all build-portable host
-	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory unit model
 	@spec/run $(LUAS) portable
 
 check: lint unit spec ## the gate before a commit
@@ -128,6 +128,11 @@ endif
 
 unit: ## the tests in src/, which need no Lua
 	RUSTFLAGS="$(RUSTFLAGS) $(OPEN_SYMBOLS)" cargo test --features lua54 --target-dir target/unit
+
+# Loom runs every order in which threads may meet, in models of what they share.
+model: ## models of the queues, lines and wake-ups between threads
+	RUSTFLAGS="$(RUSTFLAGS) --cfg loom $(OPEN_SYMBOLS)" LOOM_MAX_PREEMPTIONS=3 \
+		cargo test --profile checked --features lua54 --target-dir target/model model::
 
 spec: build $(if $(filter 5.5,$(LUA)),host) ## the specs for $(LUA), e.g. make spec LUA=5.1 ARGS="--filter=timeout"
 	@$(busted)
@@ -159,6 +164,19 @@ stress: ## those specs on a Lua 5.5 that collects at each allocation, moves its 
 	@$(call put,target/host-stress/release/lua55,build/host-stress/lua5.5)
 	$(ENVIRONMENT) MALLOC_PERTURB_=165 SPEC_PATIENCE=20 $(INTERPRETER) \
 		spec/support/bare.lua $(if $(ARGS),$(ARGS),$(STRESS_SPECS))
+
+soak: build ## start and join 100,000 threads, at constant memory
+	$(ENVIRONMENT) $(INTERPRETER) spec/support/thread_soak.lua $(ARGS)
+
+# Helgrind knows no locks but those of pthreads, and Rust's are none: the orders are what `make model` is for.
+memcheck: build ## what threads share, under valgrind's watch: no memory is misused, or lost
+	$(ENVIRONMENT) valgrind --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=1 \
+		$(INTERPRETER) spec/support/thread_stress.lua $(if $(ARGS),$(ARGS),3)
+
+# With a seed of one's own: make fuzz FUZZ_SEED=7 FUZZ_ROUNDS=1000000.
+fuzz: build ## messages that have been damaged, millions of them
+	FUZZ_SEED=$(or $(FUZZ_SEED),$$(date +%s)) FUZZ_ROUNDS=$(or $(FUZZ_ROUNDS),2000000) SPEC_PATIENCE=200 $(ENVIRONMENT) $(INTERPRETER) "$$(command -v busted)" \
+		--filter="never do harm" spec/pack_spec.lua
 
 lint: ## formatting, clippy, luacheck, the rockspec
 	cargo fmt --check
@@ -197,5 +215,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		while IFS='|' read -r target what; do printf '%-12s %s\n' "$$target" "$$what"; done
 
-.PHONY: deps dropin-deps bench-deps build build-all build-portable busted-portable $(LUAS:%=build-%) host run demo examples test check unit \
-	spec spec-all busted stress lint rock rock-build rock-install bench clean help
+.PHONY: deps dropin-deps bench-deps build build-all build-portable busted-portable $(LUAS:%=build-%) host run demo examples test check unit model \
+	spec spec-all busted stress soak memcheck fuzz lint rock rock-build rock-install bench clean help

@@ -77,9 +77,13 @@ describe("a task's methods", function()
   it("refuse what is not a task", function()
     local methods = getmetatable(task()).__index
     local near, far = peer.pair()
-    for _, name in ipairs({ "join", "status", "name", "traceback" }) do
+    for _, name in ipairs({
+      "await", "cancel", "join", "name", "resume", "status", "traceback", "waiting", "weaken",
+    }) do
       for _, value in values({}) do
-        assert.is_false(pcall(methods[name], value))
+        local ok, err = pcall(methods[name], value)
+        assert.is_false(ok)
+        assert.truthy(err:find("task expected", 1, true) and err:find("'" .. name .. "'", 1, true), err)
       end
       assert.is_false(pcall(methods[name]))
       assert.is_false(pcall(methods[name], near))
@@ -87,6 +91,14 @@ describe("a task's methods", function()
     near:close()
     far:close()
     coev.run()
+  end)
+
+  it("keep a number as the text that it is, where it is a name", function()
+    local subject = task()
+    subject:name(12)
+    assert.equal("12", subject:name())
+    coev.run()
+    assert.equal("12", subject:name())
   end)
 
   it("refuse wrong arguments", function()
@@ -97,16 +109,27 @@ describe("a task's methods", function()
     for kind, value in values({ "string", "number" }) do
       assert_bad_argument(1, "name", "string expected, got " .. kind, subject.name, subject, value)
     end
-    assert_bad_argument(1, "join", nil, subject.join, subject, NAN)
+    for _, name in ipairs({ "join", "await" }) do
+      assert_bad_argument(1, name, "time is not a number", subject[name], subject, NAN)
+      assert_bad_argument(1, name, "time is not a number", subject[name], subject:weaken(), NAN)
+    end
     coev.run()
   end)
 
   it("do not let a task wait for itself for ever", function()
-    local ok, err = pcall(coev.run, function()
-      coev.current():join()
-    end)
-    assert.is_false(ok)
-    assert.equal("string", type(err))
+    for _, name in ipairs({ "join", "await" }) do
+      for _, weak in ipairs({ false, true }) do
+        local ok, err = pcall(coev.run, function()
+          local self = coev.current()
+          if weak then
+            self:weaken()
+          end
+          return self[name](self)
+        end)
+        assert.is_false(ok)
+        assert.truthy(err:find("a task cannot join itself", 1, true), err)
+      end
+    end
   end)
 end)
 
@@ -254,7 +277,7 @@ describe("the socket functions", function()
   it("refuse wrong addresses and ports", function()
     for kind, value in values({ "number", "string" }) do
       local text = "string expected, got " .. kind
-      for _, name in ipairs({ "connect", "bind" }) do
+      for _, name in ipairs({ "connect", "bind", "listen" }) do
         assert_bad_argument(1, name, text, socket[name], value, 1)
         assert_bad_argument(2, name, text, socket[name], "127.0.0.1", value)
       end
@@ -265,6 +288,21 @@ describe("the socket functions", function()
       local text = "number expected, got " .. kind
       assert_bad_argument(3, "bind", text, socket.bind, "127.0.0.1", 0, value)
     end
+  end)
+
+  it("refuse to copy between what is no stream, before they wait", function()
+    local near, far = peer.pair()
+    local udp = assert(socket.udp())
+    for kind, value in values({}) do
+      assert_bad_argument(1, "copy", "stream expected, got " .. kind, socket.copy, value, near)
+      assert_bad_argument(2, "copy", "stream expected, got " .. kind, socket.copy, near, value)
+    end
+    assert_bad_argument(2, "copy", "stream expected, got userdata", socket.copy, near, udp)
+    peer.close(near, far, udp)
+  end)
+
+  it("refuse what is no time in select", function()
+    assert_bad_argument(3, "select", "time is not a number", socket.select, {}, {}, NAN)
   end)
 
   it("say that there is no such port", function()

@@ -732,7 +732,7 @@ describe("defer", function()
       task = coev.spawn(function()
         coev.defer(function()
           assert.is_true(rawequal(task, coev.current()))
-          coev.sleep(0.002)
+          helper.pause(0.002)
           steps[#steps + 1] = "slept"
         end)
         steps[#steps + 1] = "end"

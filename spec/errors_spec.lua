@@ -127,7 +127,7 @@ describe("onerror", function()
     for _, value in ipairs({ 12, "other", {}, true }) do
       local ok, err = pcall(coev.onerror, value)
       assert.is_false(ok)
-      assert.truthy(tostring(err):find("bad argument #1 to 'onerror' (", 1, true), tostring(err))
+      assert.truthy(tostring(err):find("bad argument #1 to 'onerror' (function or 'raise' expected", 1, true), err)
     end
   end)
 end)
@@ -388,6 +388,14 @@ describe("an error of a task", function()
 end)
 
 describe("retry", function()
+  it("refuses less than nothing", function()
+    for _, name in ipairs({ "tries", "wait", "factor", "max", "jitter" }) do
+      local ok, err = pcall(coev.retry, print, { [name] = -1 })
+      assert.is_false(ok)
+      assert.truthy(err:find("bad argument #2 to 'retry' (field '" .. name .. "' is less than 0)", 1, true), err)
+    end
+  end)
+
   -- A function that fails in its first `failures` calls, by `fail`, and the
   -- table that counts its calls.
   local function flaky(failures, fail)

@@ -202,30 +202,94 @@ describe("examples/poll_fd.lua", function()
 end)
 
 describe("examples/http_server.lua", function()
-  it("answers many requests on one connection, and says what it does not know", function()
+  -- Runs `talk` with a function that opens a connection; its `ask` answers status, body, and the fields of the head.
+  local function with_clients(talk)
     with_server("http_server", function(port)
       helper.run(function()
-        local client = assert(socket.connect("127.0.0.1", port))
-        local function ask(request)
-          client:send(request)
-          local status, length = client:receive():match("^HTTP/1.1 (%d+)"), nil
-          for header in client:lines() do
-            if header == "" then break end
-            length = header:match("^Content%-Length: (%d+)") or length
+        talk(function()
+          local client = assert(socket.connect("127.0.0.1", port))
+          local asking = {}
+          function asking.ask(request, without_body)
+            client:send(request)
+            local status, fields = client:receive():match("^HTTP/1.1 (%d+)"), {}
+            for line in client:lines() do
+              if line == "" then break end
+              local name, value = line:match("^(%S+): (.*)$")
+              fields[name] = value
+            end
+            local length = tonumber(fields["Content-Length"])
+            return status, without_body and "" or (client:receive(length)), fields
           end
-          return status, (client:receive(tonumber(length)))
-        end
-        assert.same({ "200", "hello\n" }, { ask("GET / HTTP/1.1\r\n\r\n") })
-        assert.same({ "404", "there is no such page\n" }, { ask("GET /none HTTP/1.1\r\nHost: x\r\n\r\n") })
-        local status, body = ask("POST /upper HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello")
-        assert.same({ "200", "HELLO" }, { status, body })
-        assert.same({ "200", "hello\n" }, { ask("GET / HTTP/1.1\r\nConnection: close\r\n\r\n") })
-        assert.same({ nil, "closed", "" }, { client:receive() })
-        client:close()
-        client = assert(socket.connect("127.0.0.1", port))
-        assert.same({ "400", "Bad Request\n" }, { ask("nonsense\r\n\r\n") })
-        client:close()
+          function asking.ends()
+            assert.same({ nil, "closed", "" }, { client:receive() })
+            client:close()
+          end
+          asking.close = function() client:close() end
+          return asking
+        end)
       end)
+    end)
+  end
+
+  it("answers many requests on one connection, and says what it does not know", function()
+    with_clients(function(open)
+      local client = open()
+      for _, path in ipairs { "/", "/?a=b" } do
+        local status, body = client.ask("GET " .. path .. " HTTP/1.1\r\n\r\n")
+        assert.same({ "200", "hello\n" }, { status, body })
+      end
+      assert.equal("404", (client.ask("GET /none HTTP/1.1\r\nHost: x\r\n\r\n")))
+      local status, body = client.ask("POST /upper HTTP/1.1\r\ncontent-LENGTH:5 \r\nA: b\r\n\r\nhello")
+      assert.same({ "200", "HELLO" }, { status, body })
+      local fields
+      status, body, fields = client.ask("POST / HTTP/1.1\r\n\r\n")
+      assert.same({ "405", "there is no such method here\n", "GET, HEAD, POST" }, { status, body, fields.Allow })
+      status, body, fields = client.ask("HEAD / HTTP/1.1\r\n\r\n", true)
+      assert.same({ "200", "", "6" }, { status, body, fields["Content-Length"] })
+      assert.equal("200", (client.ask("GET / HTTP/1.1\r\nConnection: close\r\n\r\n")))
+      client.ends()
+    end)
+  end)
+
+  it("answers requests that come together, one after the other", function()
+    with_clients(function(open)
+      local client = open()
+      local post = "POST /upper HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"
+      assert.equal("200", (client.ask("GET / HTTP/1.1\r\n\r\nGET /none HTTP/1.1\r\n\r\n" .. post)))
+      assert.equal("404", (client.ask("")))
+      assert.equal("HI", (select(2, client.ask(""))))
+      client.close()
+    end)
+  end)
+
+  it("keeps the connections of those alone who ask for it", function()
+    with_clients(function(open)
+      local client = open()
+      assert.equal("200", (client.ask("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")))
+      local _, _, fields = client.ask("GET / HTTP/1.0\r\n\r\n")
+      assert.equal("close", fields.Connection)
+      client.ends()
+    end)
+  end)
+
+  it("refuses what it cannot understand, or what is too much, and lets the client go", function()
+    with_clients(function(open)
+      for request, status in pairs {
+        ["nonsense\r\n\r\n"] = "400",
+        ["GET / HTTP/2.0\r\n\r\n"] = "400",
+        ["GET / HTTP/1.1\r\nno field\r\n\r\n"] = "400",
+        ["GET / HTTP/1.1\r\nA : b\r\n\r\n"] = "400",
+        ["POST /upper HTTP/1.1\r\nContent-Length: -1\r\n\r\n"] = "400",
+        ["POST /upper HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"] = "400",
+        ["POST /upper HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n"] = "413",
+        ["POST /upper HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"] = "501",
+        [("x"):rep(17 * 1024)] = "431",
+      } do
+        local client = open()
+        local said, _, fields = client.ask(request)
+        assert.same({ status, "close" }, { said, fields.Connection })
+        client.close()
+      end
     end)
   end)
 end)

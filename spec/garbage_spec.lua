@@ -186,6 +186,63 @@ describe("a deadlock", function()
   end)
 end)
 
+describe("a task that nobody holds stays as long as something can wake it:", function()
+  local function nothing() end
+  local WAYS = {
+    ["a supervisor, by an event"] = function()
+      local supervisor = coev.supervisor.new()
+      coev.after(0.01, function() supervisor:signal("event") end)
+      return supervisor:waitfor("event")
+    end,
+    ["a supervisor, by an event, within a time"] = function()
+      local supervisor = coev.supervisor.new()
+      coev.after(0.01, function() supervisor:signal("event") end)
+      return supervisor:waitfor("event", 60)
+    end,
+    ["a timer, in a select"] = function()
+      return coev.select({ { coev.after(0.01, nothing) } })
+    end,
+    ["a timer, in a select beside a channel"] = function()
+      return coev.select({ { coev.channel.new(), "receive" }, { coev.after(0.01, nothing) } })
+    end,
+    ["a thread, in a select"] = function()
+      return coev.select({ { coev.thread.new("require 'coev'.sleep(0.01)") } })
+    end,
+    ["a thread, in a select beside a channel"] = function()
+      return coev.select({ { coev.channel.new(), "receive" }, { coev.thread.new("require 'coev'.sleep(0.01)") } })
+    end,
+    ["a timer, in a join"] = function()
+      return coev.after(0.01, nothing):join()
+    end,
+    ["a timer, in a poll"] = function()
+      return coev.poll.new():add(coev.after(0.01, nothing)):wait()
+    end,
+    ["a timer, through a condition"] = function()
+      local condition = coev.condition.new()
+      coev.after(0.01, function() condition:signal() end)
+      return condition:wait()
+    end,
+    ["a timer, through its handle"] = function()
+      local task = coev.current()
+      coev.after(0.01, function() task:resume(true) end)
+      return coev.suspend()
+    end,
+  }
+  for name, wait in pairs(WAYS) do
+    it(name, function()
+      helper.run(function()
+        local woken = coev.event.new()
+        spawn(function() woken:set(wait() ~= nil) end)
+        for _ = 1, 5 do
+          coev.sleep(0.0005)
+          collectgarbage()
+        end
+        assert.is_true(woken:wait(5))
+      end)
+    end)
+  end
+end)
+
 describe("an ended task", function()
   it("keeps its results, and nothing else", function()
     local held = weak()

@@ -47,6 +47,11 @@ local function describe_tasks(tasks)
   return table.concat(lines, "\n")
 end
 
+-- Sleeps so long that what takes no time elsewhere has been done here, too.
+function helper.pause(seconds)
+  coev.sleep(seconds * PATIENCE)
+end
+
 -- Adds the traceback of the task that failed, and keeps what kind of error it
 -- was: busted tells a failed assertion from an error by its metatable.
 local function with_traceback(err, traceback)

@@ -61,6 +61,81 @@ describe("require", function()
   end)
 end)
 
+-- Much of the library is made when it is first asked for. No script sees that.
+describe("what is made when it is asked for", function()
+  it("is seen by pairs before anybody has asked", function()
+    local result = child.run([[
+      local coev, seen = require "coev", {}
+      for name, value in pairs(coev) do seen[name] = value end
+      for _, name in ipairs({ "spawn", "run", "sleep", "every", "group", "select", "wait", "pack", "pcall", "thread",
+        "socket", "timer", "mutex", "channel", "coroutine", "retry" }) do
+        if seen[name] == nil or seen[name] ~= coev[name] then print(name, seen[name]) end
+      end
+      for name, value in pairs(coev.socket) do
+        if value == nil or require("coev.socket")[name] ~= value then print(name) end
+      end
+    ]])
+    assert.same({ stdout = "", stderr = "", status = 0 }, result)
+  end)
+
+  it("is what it is whatever a script has done to the globals before", function()
+    local result = child.run([[
+      local coev = require "coev"
+      local print = print
+      for _, name in ipairs({ "error", "type", "setmetatable", "pairs", "select", "pcall", "next" }) do
+        _G[name] = nil
+      end
+      local set, raise = debug.setmetatable, function() local none = nil; none() end
+      set(_G, { __index = raise, __newindex = raise })
+      coev.run(function()
+        local channel, mutex = coev.channel.new(1), coev.mutex.new()
+        mutex:with(function() channel:send("sent") end)
+        print(coev.select { { channel, "receive" } })
+        print(coev.timeout(0.001, coev.sleep, 5))
+        coev.every(0.001, function() return false end):join()
+        local task = coev.spawn(coev.suspend)
+        coev.yield()
+        task:cancel("enough")
+        print(task:join())
+        print(coev.socket.tcp() ~= nil, coev.poll.new() ~= nil, coev.supervisor.new({}) ~= nil)
+        print(coev.unpack(coev.pack("packed", coev.spawn), { functions = true }))
+      end)
+    ]])
+    assert.equal("", result.stderr)
+    local lines =
+      "^1\tsent[^\n]*\nnil\ttimeout\nfalse\tcancelled: enough\t[^\n]*stack traceback:.*\ntrue\ttrue\ttrue\npacked"
+    assert.truthy(result.stdout:find(lines), result.stdout)
+  end)
+
+  it("uses coev's own functions where a script has put others in their place", function()
+    local result = child.run([[
+      local coev = require "coev"
+      local sleep = coev.sleep
+      coev.spawn, coev.sleep, coev.current = nil, nil, nil
+      print(coev.run(function()
+        return coev.group(function(group)
+          group:spawn(sleep, 0)
+          return coev.retry(function() return coev.socket.sleep == sleep end)
+        end)
+      end))
+      print(coev.spawn, coev.sleep)
+    ]])
+    assert.equal("", result.stderr)
+    assert.equal("true", result.stdout:match("^%a+"))
+  end)
+
+  it("belongs to a task that nobody has asked for anything", function()
+    local result = child.run([[
+      local coev = require "coev"
+      local task = coev.spawn(function() return "done" end)
+      print(tostring(task):match("^coev%.task: 0x%x+ %(task #1%)$") ~= nil)
+      local other = coev.spawn(function() return "done" end)
+      print(other:join())
+    ]])
+    assert.same({ stdout = "true\ntrue\tdone\n", stderr = "", status = 0 }, result)
+  end)
+end)
+
 describe("a library built for another Lua", function()
   for _, version in ipairs(VERSIONS) do
     local path = ("build/%s/coev.so"):format(version)

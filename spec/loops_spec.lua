@@ -576,6 +576,23 @@ describe("a poller function", function()
     end)
   end)
 
+  it("may wake any task: there is no deadlock as long as it is installed", function()
+    local calls, task, timeouts = 0, nil, {}
+    with_poller(function(_, timeout)
+      calls = calls + 1
+      timeouts[calls] = timeout or "none"
+      if calls == 3 then
+        task:resume("by the other loop")
+      end
+    end, function()
+      assert.equal("by the other loop", coev.run(function()
+        task = coev.current()
+        return coev.suspend()
+      end))
+    end)
+    assert.same({ "none", "none", "none" }, timeouts)
+  end)
+
   it("can take itself out", function()
     local calls = 0
     with_poller(function()

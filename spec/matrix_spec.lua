@@ -11,6 +11,8 @@ local socket = coev.socket
 
 -- Seconds: a time limit, a moment before it, and one that no test lives to see.
 local LIMIT, SOON, NEVER = 0.004, 0.001, 0.02
+-- As LIMIT, where another thread has to begin or to end.
+local BY_THREAD = 0.02
 -- More than the buffers of a loopback connection hold.
 local FLOOD = ("0123456789abcdef"):rep(1024 * 1024)
 
@@ -30,6 +32,7 @@ end
 --   close   closes the object that the call waits on
 --   kept    asserts that nothing was lost of what `wake` has handed over
 --   shut    clears up
+--   limit   seconds in which the wake-up comes, where another thread brings it
 
 -- A moment on the clock: `stage.time`, which each test chooses.
 local clock = {
@@ -108,6 +111,18 @@ local function connection(first, rest, then_close)
   return stage_kind
 end
 
+-- Asserts that what a deaf peer has received is the beginning of the flood; answers how much that is.
+local function received_in_order(stage)
+  stage.near:close()
+  stage.reader:join()
+  stage.far:settimeout(5)
+  local data, _, part = stage.far:receive("*a")
+  stage.received[#stage.received + 1] = data or part
+  local all = table.concat(stage.received)
+  assert.is_true(all == FLOOD:sub(1, #all))
+  return #all
+end
+
 -- A connection whose peer reads nothing until the wake-up, and then a part.
 local deaf_peer = {
   open = function(stage)
@@ -128,14 +143,7 @@ local deaf_peer = {
     stage.near:close()
   end,
   kept = function(stage)
-    stage.near:close()
-    stage.reader:join()
-    stage.far:settimeout(5)
-    local data, _, part = stage.far:receive("*a")
-    stage.received[#stage.received + 1] = data or part
-    local all = table.concat(stage.received)
-    assert.is_true(#all > 0)
-    assert.is_true(all == FLOOD:sub(1, #all))
+    assert.is_true(received_in_order(stage) > 0)
   end,
   shut = function(stage)
     stage.near:close()
@@ -144,6 +152,12 @@ local deaf_peer = {
       stage.reader:join()
     end
   end,
+}
+
+-- The same for data that takes long to gather: the time may be over by then.
+local deaf_to_lists = {
+  open = deaf_peer.open, wake = deaf_peer.wake, close = deaf_peer.close, kept = received_in_order,
+  shut = deaf_peer.shut,
 }
 
 -- A listening socket, to which one client comes.
@@ -170,7 +184,9 @@ local door = {
     stage.listener:close()
     if stage.visitor then
       stage.visitor:join()
-      stage.client:close()
+      if stage.client then
+        stage.client:close()
+      end
     end
   end,
 }
@@ -267,6 +283,18 @@ local signals = signalled("condition", nil, function(condition, stage)
   stage.up = true
   condition:signal()
 end)
+local guarded_signals = {
+  open = function(stage)
+    stage.mutex = coev.mutex.new()
+    stage.object = coev.condition.new(stage.mutex)
+  end,
+  wake = function(stage)
+    stage.object:signal()
+  end,
+  kept = function(stage)
+    assert.is_true(stage.mutex:lock(5))
+  end,
+}
 local announcement = signalled("event", nil, function(event)
   event:set("news")
 end, function(event)
@@ -275,9 +303,14 @@ end)
 local work = signalled("waitgroup", 1, function(group)
   group:done()
 end)
-local meeting = signalled("barrier", 2, function(barrier)
-  coev.spawn(barrier.wait, barrier)
+local meeting = signalled("barrier", 2, function(barrier, stage)
+  stage.other = coev.spawn(barrier.wait, barrier)
 end)
+function meeting.shut(stage)
+  if stage.other then
+    stage.other:cancel()
+  end
+end
 
 -- A channel from which somebody else receives, or to which somebody sends, with the wake-up. What it has brought must
 -- not be lost.
@@ -304,6 +337,197 @@ local drain = {
   end,
   close = source.close,
 }
+
+-- Messages to a datagram socket.
+local letters = {
+  open = function(stage)
+    stage.near, stage.far = assert(socket.udp4()), assert(socket.udp4())
+    assert(stage.near:setsockname("127.0.0.1", 0))
+  end,
+  wake = function(stage)
+    assert(stage.far:sendto("item", stage.near:getsockname()))
+  end,
+  close = function(stage)
+    stage.near:close()
+  end,
+  kept = function(stage)
+    stage.near:settimeout(5)
+    assert.equal("item", (stage.near:receive()))
+  end,
+  shut = function(stage)
+    stage.near:close()
+    stage.far:close()
+  end,
+}
+
+-- A file for the deaf peer.
+local deaf_to_files = {
+  open = function(stage)
+    deaf_peer.open(stage)
+    stage.path = os.tmpname()
+    local file = assert(io.open(stage.path, "wb"))
+    file:write(FLOOD)
+    file:close()
+  end,
+  wake = deaf_peer.wake,
+  close = deaf_peer.close,
+  kept = received_in_order,
+  shut = function(stage)
+    deaf_peer.shut(stage)
+    os.remove(stage.path)
+  end,
+}
+
+-- A message for the deaf peer: what is left of it goes out first, whatever comes.
+local deaf_to_messages = {
+  open = deaf_peer.open, wake = deaf_peer.wake, close = deaf_peer.close, shut = deaf_peer.shut,
+}
+
+-- Two connections, between which one passes on what comes.
+local passage = {
+  open = function(stage)
+    stage.near, stage.far = assert(socket.pair())
+    stage.exit, stage.beyond = assert(socket.pair())
+  end,
+  wake = function(stage)
+    assert(stage.far:send("abcd"))
+    stage.far:close()
+  end,
+  kept = function(stage)
+    stage.beyond:settimeout(0)
+    local _, _, passed = stage.beyond:receive(5)
+    local rest, err, part = stage.near:receive("*a")
+    assert.equal("abcd", passed .. (rest or err == "closed" and part))
+  end,
+  shut = function(stage)
+    peer.close(stage.near, stage.far, stage.exit, stage.beyond)
+  end,
+}
+
+-- A listening socket whose clients somebody serves.
+local served = {
+  open = door.open,
+  close = door.close,
+  shut = door.shut,
+}
+
+-- Children and handlers of a supervisor. The one child ends with the wake-up.
+local supervised = {
+  open = function(stage)
+    stage.supervisor = coev.supervisor.new()
+    stage.child = stage.supervisor:child({ restart = "temporary", run = coev.suspend })
+    coev.yield()
+  end,
+  wake = function(stage)
+    assert.is_true(stage.child:resume())
+  end,
+  shut = function(stage)
+    stage.supervisor:done()
+  end,
+}
+local handlers = {
+  open = function(stage)
+    stage.supervisor = coev.supervisor.new()
+  end,
+  close = function(stage)
+    stage.supervisor:done()
+  end,
+  shut = function(stage)
+    stage.supervisor:done()
+  end,
+}
+
+-- Code for another thread: it goes on when something comes through `gate`.
+local GATED = "local gate, begun = ... if begun then begun:send(true) end return gate:receive()"
+
+-- A thread that ends with the wake-up.
+local thread = {
+  limit = BY_THREAD,
+  open = function(stage)
+    stage.gate = coev.thread.channel(1)
+    local begun = coev.thread.channel(1)
+    stage.thread = assert(coev.thread.new(GATED, stage.gate, begun))
+    assert.is_true(begun:receive(5))
+  end,
+  wake = function(stage)
+    assert.is_true(stage.gate:try_send("from the thread"))
+  end,
+  kept = function(stage)
+    assert.same({ true, "from the thread" }, { stage.thread:join(5) })
+  end,
+  shut = function(stage)
+    stage.thread:cancel()
+    stage.thread:join(5)
+  end,
+}
+
+-- A thread with a job, which ends with the wake-up.
+local job = {
+  limit = BY_THREAD,
+  open = function(stage)
+    thread.open(stage)
+    stage.job_gate = coev.thread.channel(1)
+    stage.job = stage.thread:spawn(GATED, stage.job_gate)
+  end,
+  wake = function(stage)
+    assert.is_true(stage.job_gate:try_send("from the job"))
+  end,
+  kept = function(stage)
+    assert.same({ true, "from the job" }, { stage.job:join(5) })
+  end,
+  shut = thread.shut,
+}
+
+-- A pool of one thread, whose jobs go on with the wake-up.
+local pool = {
+  limit = BY_THREAD,
+  open = function(stage)
+    stage.gate = coev.thread.channel(math.huge)
+    stage.pool = assert(coev.thread.pool(1))
+    assert.is_true(stage.pool:call(tostring, 1) == "1")
+  end,
+  wake = function(stage)
+    assert.is_true(stage.gate:try_send("from the pool"))
+  end,
+  shut = function(stage)
+    stage.gate:close()
+    stage.pool:close()
+    assert.is_true(stage.pool:join(5))
+  end,
+}
+local closing_pool = {
+  limit = BY_THREAD,
+  open = pool.open,
+  wake = function(stage)
+    stage.pool:close()
+  end,
+  shut = pool.shut,
+}
+
+local function through(gate)
+  return gate:receive()
+end
+
+-- The channels between threads, as those within one.
+local thread_source = {
+  open = function(stage)
+    stage.channel = coev.thread.channel(1)
+  end,
+  wake = source.wake,
+  close = source.close,
+  kept = source.kept,
+}
+local thread_drain = {
+  open = function(stage)
+    stage.channel = coev.thread.channel()
+  end,
+  wake = drain.wake,
+  close = source.close,
+}
+
+-- A message of sendmessage, as it is on the wire.
+local PACKED = coev.pack("abcd")
+local MESSAGE = string.char(#PACKED, 0, 0, 0) .. PACKED
 
 -- What a pcall returned, as if it had not been there.
 local function passed_on(ok, ...)
@@ -430,6 +654,81 @@ local CALLS = {
   { "select of a lock", locked("mutex", "lock"), function(s)
     return coev.select({ { s.lock }, { coev.event.new() } })
   end, woken = { 1, true }, collected = true },
+  { "lock with guard", locked("mutex", "lock"), function(s)
+    s.lock:guard():close()
+    return true
+  end, woken = { true } },
+  { "read with a timeout", locked("rwlock", "write"), function(s) return s.lock:read(5) end, woken = { true } },
+  { "write with a timeout", locked("rwlock", "read"), function(s) return s.lock:write(5) end, woken = { true } },
+  { "wait for a condition with a mutex", guarded_signals, function(s) return s.mutex:with(s.object.wait, s.object) end,
+    woken = { true } },
+  { "wait for a condition with a timeout", signals, function(s) return s.object:wait(5) end, woken = { true } },
+  { "wait for an event with a timeout", announcement, function(s) return s.object:wait(5) end, woken = { "news" } },
+  { "wait for a waitgroup with a timeout", work, function(s) return s.object:wait(5) end, woken = { true } },
+  { "wait at a barrier with a timeout", meeting, function(s) return s.object:wait(5) end, woken = { false } },
+  { "send on a channel with a timeout", drain, function(s) return s.channel:send("item", 5) end, woken = { true },
+    closed = fails_with("closed") },
+  { "join of a weak task", partner, function(s) return s.partner:weaken():join() end,
+    woken = { true, "from the partner" } },
+  { "select of a task", partner, function(s) return coev.select({ { s.partner } }) end,
+    woken = { 1, true, "from the partner" } },
+  { "select of an event", announcement, function(s) return coev.select({ { s.object } }) end, woken = { 1, "news" } },
+  { "select of a semaphore", permits, function(s) return coev.select({ { s.object } }) end, woken = { 1, true } },
+  { "select of a socket", watched, function(s)
+    return coev.select({ { s.near, "r" }, { coev.channel.new(), "receive" } })
+  end, woken = { 1, "r" }, closed = function(_, results) assert.same({ 1, nil, "closed", n = 3 }, results) end },
+  { "coev.wait with a timeout", watched, function(s) return coev.wait(s.near, "r", 5) end, woken = { "r" },
+    closed = { "closed" } },
+  { "receiveany", connection("", "abcd"), function(s) return s.near:receiveany(9) end, woken = { "abcd" },
+    closed = fails_with("closed") },
+  { "receiveuntil", connection("ab", "cd;"), function(s) return (s.near:receiveuntil(";")()) end, woken = { "abcd" },
+    closed = function(_, results) assert.is_nil(results[1]) end },
+  { "read", connection("ab", "cd\n"), function(s) return s.near:read("l") end, woken = { "abcd" } },
+  { "lines", connection("ab", "cd\n"), function(s) return s.near:lines()() end, woken = { "abcd" } },
+  { "receivemessage", connection(MESSAGE:sub(1, 3), MESSAGE:sub(4)), function(s) return s.near:receivemessage() end,
+    woken = { "abcd" }, closed = fails_with("closed") },
+  { "receive of a message", letters, function(s) return s.near:receive() end, woken = { "item" },
+    closed = fails_with("closed") },
+  { "receivefrom", letters, function(s) return (s.near:receivefrom()) end, woken = { "item" },
+    closed = function(_, results) assert.is_nil(results[1]) end },
+  { "socket.select", watched, function(s) return socket.select({ s.near })[1] == s.near end, woken = { true } },
+  { "socket.sleep", clock, function(s) return socket.sleep(s.time - coev.now()) end, woken = {} },
+  { "socket.connect", full_house, function(s) return socket.connect(s.address, s.port) end },
+  { "send of a list", deaf_to_lists, function(s) return s.near:send({ FLOOD }) end, closed = fails_with("closed") },
+  { "write", deaf_to_lists, function(s) return s.near:write(FLOOD) end, closed = fails_with("closed") },
+  { "sendfile", deaf_to_files, function(s) return s.near:sendfile(s.path) end, closed = fails_with("closed") },
+  { "sendmessage", deaf_to_messages, function(s) return s.near:sendmessage(FLOOD) end, closed = fails_with("closed") },
+  { "socket.copy", passage, function(s) return socket.copy(s.near, s.exit) end, woken = { 4 } },
+  { "socket.serve", served, function(s) return socket.serve(s.listener, nothing) end, closed = { 1 } },
+  { "supervisor:waitfor", handlers, function(s) return s.supervisor:waitfor("event") end,
+    closed = fails_with("closed") },
+  { "supervisor:waitfor with a timeout", handlers, function(s) return s.supervisor:waitfor("event", 5) end,
+    closed = fails_with("closed") },
+  { "supervisor:join", supervised, function(s) return s.supervisor:join() end, woken = { true } },
+  { "supervisor:join with a timeout", supervised, function(s) return s.supervisor:join(5) end, woken = { true } },
+  { "thread:join", thread, function(s) return s.thread:join() end, woken = { true, "from the thread" } },
+  { "thread:await with a timeout", thread, function(s) return s.thread:await(5) end, woken = { "from the thread" } },
+  { "coev.wait for a thread", thread, function(s) return coev.wait(s.thread) end, woken = { "r" } },
+  { "select of a thread", thread, function(s) return coev.select({ { s.thread } }) end,
+    woken = { 1, true, "from the thread" } },
+  { "job:join", job, function(s) return s.job:join() end, woken = { true, "from the job" } },
+  { "job:await with a timeout", job, function(s) return s.job:await(5) end, woken = { "from the job" } },
+  { "pool:call", pool, function(s) return s.pool:call(through, s.gate) end, woken = { "from the pool" } },
+  { "pool:map", pool, function(s) return s.pool:map({ s.gate }, through)[1] end, woken = { "from the pool" } },
+  { "pool:join", closing_pool, function(s) return s.pool:join() end, woken = { true } },
+  { "pool:join with a timeout", closing_pool, function(s) return s.pool:join(5) end, woken = { true } },
+  { "receive on a thread's channel", thread_source, function(s) return s.channel:receive() end, woken = { "item" },
+    closed = fails_with("closed") },
+  { "receive on a thread's channel with a timeout", thread_source, function(s) return s.channel:receive(5) end,
+    woken = { "item" }, closed = fails_with("closed") },
+  { "send on a thread's channel", thread_drain, function(s) return s.channel:send("item") end, woken = { true },
+    closed = fails_with("closed") },
+  { "select of a thread's channel", thread_source, function(s)
+    return coev.select({ { s.channel, "receive" }, { coev.channel.new(), "receive" } })
+  end, woken = { 1, "item" }, closed = function(_, results) assert.same({ 1, nil, "closed", n = 3 }, results) end },
+  { "thread.serve", {}, function()
+    return coev.thread.serve("127.0.0.1", 0, "return function() end", { threads = 1 })
+  end },
   { "a comparator", partner, function(s)
     table.sort({ 2, 1 }, function(a, b)
       s.partner:join()
@@ -447,8 +746,11 @@ local function on_stage(call, seconds, test)
     local stage = { time = coev.now() + seconds };
     (kind.open or nothing)(stage)
     stage.time = coev.now() + seconds
-    test(stage, kind);
+    local ok, err = coev.pcall(test, stage, kind);
     (kind.shut or nothing)(stage)
+    if not ok then
+      error(err, 0)
+    end
   end)
 end
 
@@ -547,7 +849,7 @@ local EVENTS = {
       return true
     end,
     function(call, stage, kind)
-      local results = pack(coev.timeout(LIMIT, function()
+      local results = pack(coev.timeout(kind.limit or LIMIT, function()
         call[3](stage)
         coev.yield()
       end))
@@ -566,9 +868,10 @@ local EVENTS = {
     end,
     function(call, stage, kind)
       local results, deadline
+      local limit = kind.limit or LIMIT
       park(stage, function()
-        deadline = coev.now() + LIMIT
-        coev.timeout(LIMIT, function()
+        deadline = coev.now() + limit
+        coev.timeout(limit, function()
           results = pack(call[3](stage))
           coev.yield()
         end)
@@ -616,6 +919,23 @@ local EVENTS = {
       assert_results(call.closed, stage, { n = results.n - 1, unpack(results, 2, results.n) })
     end,
   },
+}
+
+EVENTS[#EVENTS + 1] = {
+  "is not ended by a resume",
+  NEVER,
+  function(call)
+    return call[2] ~= itself
+  end,
+  function(call, stage)
+    park(stage, function()
+      call[3](stage)
+      coev.yield()
+    end)
+    assert.same({ nil, "not suspended" }, { stage.task:resume("not for it") })
+    stage.task:cancel()
+    support.assert_cancelled(stage.task)
+  end,
 }
 
 for _, event in ipairs(EVENTS) do

@@ -30,7 +30,10 @@ describe("the module", function()
     assert.same({ "b", "c" }, { socket.skip(1, "a", "b", "c") })
     assert.equal(0, select("#", socket.skip(3, "a", nil, "c")))
     assert.equal(0, select("#", socket.skip(9, "a")))
+    assert.equal(0, select("#", socket.skip(math.huge, "a")))
     assert.same({ -1, 2 }, { socket.skip(-1, 2) })
+    local nan = "bad argument #1 to 'skip' (number has no integer representation)"
+    assert.has_error(function() socket.skip(0 / 0, "a") end, nan)
     assert.has_error(function() socket.skip() end, "bad argument #1 to 'skip' (number expected, got no value)")
   end)
 

@@ -97,6 +97,22 @@ describe("a UDP socket", function()
     end)
   end)
 
+  it("takes a peer's address in each form that the system knows, and a port or a service alone", function()
+    helper.run(function()
+      local near = bound()
+      local far, port = bound()
+      assert.equal(1, (near:setpeername("127.1", port)))
+      assert.equal("127.0.0.1", (near:getpeername()))
+      for _, host in ipairs { "127.0.0.1", "localhost" } do
+        local ok, err = pcall(function() near:setpeername(host, {}) end)
+        assert.is_false(ok)
+        assert.matches("bad argument #2 to 'setpeername' %(string expected, got table%)$", err)
+      end
+      near:close()
+      far:close()
+    end)
+  end)
+
   it("says when the peer refuses", function()
     helper.run(function()
       local near, far, port = socket.udp(), bound()

@@ -12,6 +12,25 @@ describe("suspend", function()
     end)
   end)
 
+  it("does not return what an earlier resume has brought, when a cancel came before its turn", function()
+    helper.run(function()
+      local results
+      local task = support.parked(function()
+        coev.pcall(coev.suspend)
+        coev.shield(function()
+          results = pack(coev.suspend())
+        end)
+      end)
+      assert.is_true(task:resume("for the first"))
+      task:cancel()
+      coev.yield()
+      coev.yield()
+      assert.is_true(task:resume())
+      task:join()
+      assert.same({ n = 0 }, results)
+    end)
+  end)
+
   it("lets the others go on until somebody resumes the task", function()
     local steps = {}
     helper.run(function()
@@ -242,4 +261,45 @@ describe("OiL's mutex by hand", function()
     end)
     assert.equal("in 1 out 1 in 2 out 2 in 3 out 3", table.concat(log, " "))
   end)
+end)
+
+-- Waits of which coev's own Lua is a part.
+local OTHERS = {
+  ["a join of a weak task"] = function(stage)
+    stage.weak = coev.spawn(coev.sleep, 0.005):weaken()
+    return (stage.weak:join())
+  end,
+  ["a join of a timer"] = function()
+    return coev.after(0.005, function() end):join()
+  end,
+  ["a poll's wait"] = function()
+    return coev.poll.new():add(coev.channel.new()):wait(0.005)
+  end,
+  ["a select"] = function()
+    return coev.select({ { coev.channel.new(), "receive" }, { coev.timer.new(9, print) }, timeout = 0.005 })
+  end,
+}
+
+describe("resume", function()
+  for name, wait in pairs(OTHERS) do
+    it("does not end " .. name, function()
+      helper.run(function()
+        local waited
+        local task = support.parked(function()
+          local start = coev.now()
+          wait({})
+          waited = coev.now() - start
+          return coev.suspend()
+        end)
+        coev.yield()
+        assert.same({ nil, "not suspended" }, { task:resume("not for it") })
+        repeat
+          coev.sleep(0.001)
+        until waited
+        assert.is_true(waited >= 0.004)
+        assert.is_true(task:resume("for it"))
+        assert.same({ true, "for it" }, { task:join() })
+      end)
+    end)
+  end
 end)

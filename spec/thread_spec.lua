@@ -128,6 +128,17 @@ describe("coev.thread.new", function()
     assert.is_false(t:start())
   end)
 
+  it("starts none a second time, and leaves what it returns", function()
+    for _, suspended in ipairs({ true, false }) do
+      local t = thread.new({ "require 'coev'.sleep(0.002) return 7", suspended = suspended })
+      assert.equal(suspended, t:start())
+      assert.is_false(t:start())
+      assert.same({ true, 7 }, { t:join() })
+      assert.is_false(t:start())
+      assert.same({ true, 7 }, { t:join() })
+    end
+  end)
+
   it("ends a suspended one that is cancelled", function()
     local t = thread.new({ "return 1", suspended = true })
     assert.is_true(t:cancel())

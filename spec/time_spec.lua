@@ -2,6 +2,9 @@ local coev = require "coev"
 local helper = require "spec.helper"
 local child = require "spec.support.child"
 
+-- Not the one of helper.run, which holds the handles.
+local spawn = coev.spawn
+
 describe("now", function()
   it("never goes back", function()
     local last = coev.now()
@@ -155,5 +158,76 @@ describe("sleep_until", function()
         assert.is_true(coev.now() >= start + i * 0.002)
       end
     end)
+  end)
+end)
+
+describe("a sleep without an end", function()
+  local forever = { { "sleep", math.huge }, { "sleep", 1e300 }, { "sleep_until", math.huge } }
+  for _, call in ipairs(forever) do
+    it(("%s(%g) is a wait for nothing, and no timer"):format(call[1], call[2]), function()
+      local task = coev.spawn(coev[call[1]], call[2])
+      coev.step()
+      assert.equal(0, coev.stats().timers)
+      assert.is_nil(coev.due())
+      local ok, err = pcall(coev.run)
+      assert.is_false(ok)
+      assert.truthy(err:find("deadlock: 1 tasks wait for ever\n  " .. task:name() .. ": sleep", 1, true), err)
+      task:cancel()
+      coev.run()
+      assert.equal("cancelled", task:status())
+    end)
+  end
+
+  it("is garbage with its task", function()
+    helper.run(function()
+      local probes = setmetatable({}, { __mode = "k" })
+      local function forget()
+        local probe = {}
+        probes[probe] = true
+        spawn(function()
+          coev.sleep(math.huge)
+          return probe
+        end)
+      end
+      for _ = 1, 100 do
+        forget()
+      end
+      for _ = 1, 4 do
+        coev.sleep(0.0005)
+        collectgarbage()
+      end
+      assert.is_nil((next(probes)))
+    end)
+  end)
+
+  it("ends by a deadline, a cancel, and in the main chunk by a report", function()
+    helper.run(function()
+      assert.same({ nil, "timeout" }, { coev.timeout(0.001, coev.sleep, math.huge) })
+      local task = coev.spawn(coev.sleep, math.huge)
+      coev.sleep(0.001)
+      task:cancel()
+      assert.is_false(task:join())
+    end)
+    local ok, err = pcall(coev.sleep, math.huge)
+    assert.is_false(ok)
+    assert.truthy(err:find("deadlock: 1 tasks wait for ever\n  the main chunk: sleep", 1, true), err)
+  end)
+
+  it("is what a timeout of math.huge is", function()
+    local task = coev.spawn(function()
+      local channel = coev.channel.new()
+      return channel:receive(math.huge)
+    end)
+    coev.step()
+    assert.equal(0, coev.stats().timers)
+    local ok, err = pcall(coev.run)
+    assert.is_false(ok)
+    assert.truthy(err:find("receive on channel", 1, true), err)
+    task:cancel()
+    coev.run()
+  end)
+
+  it("of step returns at once where there are no tasks", function()
+    assert.is_false(coev.step(math.huge))
   end)
 end)

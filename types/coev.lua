@@ -29,7 +29,7 @@ function coev.run(f, ...) end
 
 ---Makes one turn: runs the ready tasks once round, then waits for events for at
 ---most `timeout`. For use inside another event loop. Raises inside a task.
----@param timeout? number seconds (default 0); a negative one is 0
+---@param timeout? number seconds (default 0); a negative one is 0; `math.huge`: until something happens
 ---@return boolean more whether there are tasks that have not ended
 function coev.step(timeout) end
 
@@ -57,7 +57,8 @@ function coev.due() end
 ---`f` gets the descriptor of `coev.pollfd` and the seconds that it may wait, nil for no
 ---end, and returns when the descriptor is readable or the time is over. When it returns
 ---sooner or later, all goes on, only looked at more often or later. Its error comes out of
----`run`. It must not wait by coev itself.
+---`run`. It must not wait by coev itself. As long as it is installed the other loop may wake
+---any task, so no deadlock is reported.
 ---@param f? fun(fd: integer, timeout?: number) nil restores coev's own wait; without it, the call only asks
 ---@return fun(fd: integer, timeout?: number)|nil previous nil for coev's own
 function coev.poller(f) end
@@ -107,7 +108,7 @@ function coev.spawn(f, ...) end
 function coev.yield() end
 
 ---*Waits* for a span of time.
----@param seconds number 0 or less: until the other ready tasks had their turn
+---@param seconds number 0 or less: until the other ready tasks had their turn; `math.huge`: for ever, which is no timer, but a wait that only a cancel or a deadline can end
 function coev.sleep(seconds) end
 
 ---*Waits* until `coev.now()` has reached `time`. Loops that sleep so do not drift.
@@ -192,7 +193,7 @@ function coev.retry(f, options) end
 
 ---How `coev.retry` tries.
 ---@class coev.RetryOptions
----@field tries? number calls of `f` at most (default 4); `math.huge` for no end
+---@field tries? number calls of `f` at most (default 4); `math.huge` for no end. No field may be less than 0
 ---@field wait? number seconds between the first two tries (default 1)
 ---@field factor? number what each wait is multiplied by to make the next (default 2)
 ---@field max? number seconds that no wait is longer than (default: no limit)
@@ -268,7 +269,7 @@ function Group:spawn(f, ...) end
 function Group:cancel(reason) end
 
 ---The errors so far, in order of failure; the first is the one that `coev.group`
----raises. That a child was cancelled is none.
+---raises. What a child has deferred is of the child. That a child was cancelled is no error.
 ---@return any[] errors a new table
 ---@nodiscard
 function Group:errors() end
@@ -620,14 +621,16 @@ local poll = {}
 
 coev.poll = poll
 
----What a task can wait for: a descriptor; a socket, a task, a timer, a poll; any object
----with a method `getfd` or `pollfd` that returns a descriptor, as LuaSocket's and
+---What a task can wait for: a descriptor; a socket, a task, a timer, a poll, a thread, a
+---channel of either kind; a mutex, semaphore, rwlock, condition, event or waitgroup; any
+---object with a method `getfd` or `pollfd` that returns a descriptor, as LuaSocket's and
 ---cqueues' have it.
 ---
----A descriptor is ready as poll(2) says, and a file always is. A task is ready to read
+---A descriptor is ready as poll(2) says, and a file always is. A task or thread is ready
 ---when it has ended, a timer once after each of its runs, a poll when something in it is
----ready.
----@alias coev.Pollable integer|coev.socket.TCP|coev.Task|coev.Timer|coev.Poll|{ getfd: fun(self): integer }|{ pollfd: fun(self): integer }
+---ready; a channel when one need not wait to receive ("r") or to send ("w"), and the like
+---of all others.
+---@alias coev.Pollable integer|coev.socket.Socket|coev.Task|coev.Timer|coev.Poll|coev.thread.Thread|coev.thread.Channel|coev.Channel|coev.Mutex|coev.Semaphore|coev.Rwlock|coev.Condition|coev.Event|coev.Waitgroup|{ getfd: fun(self): integer }|{ pollfd: fun(self): integer }
 
 ---What is ready. A thing that is ready as it was before may come with the very same
 ---event again: do not change it.
@@ -695,7 +698,8 @@ function Poll:close() end
 ---`{channel, "send", value}`: true, or nil and "closed";
 ---`{mutex}` locks it: true, and "abandoned" as `lock`; `{semaphore}` acquires one: true;
 ---`{event}`: its value; `{waitgroup}`, `{condition}` (without a mutex): true;
----`{task}`: what `join` returns, and counts as one; `{rwlock, "r"}`: ready as a poll says.
+---`{task}`, `{thread}`: what `join` returns, and counts as one;
+---`{socket, "r"}`, and all else that a poll takes: what `coev.wait` returns. "r" is the default.
 ---Anything else raises.
 ---@param cases coev.select.Cases
 ---@return integer? index of the case that took effect; nil with "timeout" or "default"

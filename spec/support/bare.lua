@@ -72,6 +72,10 @@ local checks = {
   end,
   has_error = function(f, expected)
     local ok, err = pcall(f)
+    -- As busted does: the place does not count.
+    if type(err) == "string" then
+      err = err:gsub("^.-:%d+: ", "", 1)
+    end
     return not ok and (expected == nil or same(expected, err)) or fail(expected or "an error", err)
   end,
   are_not = {

@@ -1,8 +1,7 @@
 -- Values that leave the universe: coev.pack and coev.unpack, the names of what every universe has, LuaJIT's 64-bit
 -- integers. Called with coev's table and the natives.
 local coev, natives = ...
-local error, type, pairs, pcall, rawget, require, select =
-  error, type, pairs, pcall, rawget, require, select
+local error, type, next, pairs, rawget, require, select = error, type, next, pairs, rawget, require, select
 local find, sub = string.find, string.sub
 local getinfo, loaded = debug and debug.getinfo, package and package.loaded
 local known, check = natives.known, natives.check
@@ -22,7 +21,8 @@ end
 
 -- Notes the functions of a table, and those of coev's own tables inside it.
 local function learn_table(contents, name, is_own)
-  for key, value in pairs(contents) do
+  -- What nobody has asked for yet is not there, and cannot be sent.
+  for key, value in next, contents do
     if type(key) == "string" then
       if type(value) == "function" then
         if is_own or is_builtin(value) then known[value] = name .. key end
@@ -45,7 +45,7 @@ local function learn()
     end
   end
   -- Also where coev's functions have taken the place of stock ones, they are coev's.
-  known[coev] = "coev:"
+  known[natives.module] = "coev:"
   for name, contents in pairs(loaded) do
     if type(contents) == "table" and type(name) == "string" and find(name, "^coev%.") then
       known[contents] = name .. ":"
@@ -60,13 +60,14 @@ local function find_known(name)
   if not colon or not loaded then return nil end
   local module, way = sub(name, 1, colon - 1), sub(name, colon + 1)
   local value = loaded[module]
-  if value == nil and find(module, "^coev%f[.%z]") then
-    local ok, result = pcall(require, module)
-    value = ok and result or nil
+  if module == "coev" then
+    value = way == "" and natives.module or coev
+  elseif find(module, "^coev%.") then
+    value = coev[sub(module, 6)]
   end
   for key in way:gmatch("[^.]+") do
     if type(value) ~= "table" then return nil end
-    value = rawget(value, key)
+    if value == coev then value = coev[key] else value = rawget(value, key) end
   end
   if type(value) == "function" or type(value) == "table" then return value end
   return nil
@@ -103,17 +104,26 @@ natives.cross = { [0] = learn, find_known, integer_bytes, integer_from }
 
 coev.pack = natives.pack
 
+-- Raises for a field that is not of its type; sizes begin at 1.
+local function check_field(options, field, expected, position, name)
+  local value = options[field]
+  if value == nil then return end
+  if type(value) ~= expected then
+    error(("bad argument #%d to '%s' (field '%s' is no %s)"):format(position, name, field, expected), 3)
+  elseif expected == "number" and (value < 1 or value ~= value) then
+    error(("bad argument #%d to '%s' (field '%s' is not at least 1)"):format(position, name, field), 3)
+  end
+end
+
 local unpack_bytes = natives.unpack
 
 function coev.unpack(bytes, options)
   if type(bytes) ~= "string" then check(bytes, "string", 1, "unpack") end
   if options == nil then return unpack_bytes(bytes) end
   check(options, "table", 2, "unpack")
-  for name, expected in pairs({ functions = "boolean", depth = "number", size = "number" }) do
-    if options[name] ~= nil and type(options[name]) ~= expected then
-      error(("bad argument #2 to 'unpack' (field '%s' is no %s)"):format(name, expected), 2)
-    end
-  end
+  check_field(options, "functions", "boolean", 2, "unpack")
+  check_field(options, "depth", "number", 2, "unpack")
+  check_field(options, "size", "number", 2, "unpack")
   return unpack_bytes(bytes, options.functions, options.depth, options.size)
 end
 
@@ -128,6 +138,8 @@ function coev.message_limits(...)
       limits(nil, nil)
     else
       check(options, "table", 1, "message_limits")
+      check_field(options, "depth", "number", 1, "message_limits")
+      check_field(options, "size", "number", 1, "message_limits")
       limits(options.depth or depth, options.size or size)
     end
   end

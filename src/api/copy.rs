@@ -4,7 +4,20 @@ use crate::api::function;
 use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::vm::copy::{Limits, MOST_DEPTH, Parcel, Policy, Scope, Source};
-use crate::vm::{Function, Outcome, Reply, Stack, Value};
+use crate::vm::{Chapter, Function, Makes, Outcome, Reply, Source as Text, Stack, Value};
+
+/// Their Lua, and that of names.
+pub(super) const CHAPTER: Chapter = Chapter {
+    sources: &[Text {
+        name: c"=coev.copy",
+        text: include_str!("copy.lua"),
+    }],
+    makes: Makes {
+        fields: &[c"pack", c"unpack", c"message_limits"],
+        natives: &[c"cross"],
+    },
+    completes_tasks: false,
+};
 
 /// `coev.pack(...)`
 pub(super) const PACK: Function = function!(c"pack", pack);

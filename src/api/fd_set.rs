@@ -1,6 +1,6 @@
 //! What `coev.poll` is made of: sets of descriptors, seen by the embedded Lua alone.
 
-use super::socket;
+use super::{POLL, socket};
 use crate::api::function;
 use crate::error::Fault;
 use crate::runtime::fd_set::{FdSet, Watch};
@@ -21,6 +21,7 @@ pub(super) const CLASS: Class = Class(socket::CLASSES.len() as u8);
 /// The classes.
 pub(super) const CLASSES: &[ClassDef] = &[ClassDef {
     name: c"coev.fds",
+    module: POLL.name,
     methods: &[
         function!(c"add", add),
         function!(c"change", change),

@@ -1,14 +1,13 @@
--- What the runtime asks of Lua itself. Called with the table of the natives, which is filled later, and the two marks
--- that waiting calls are resumed with and that nested coroutines yield. Answers what `Library` keeps.
-local natives, ALARM, PASS = ...
-local tostring, type, pcall, error, setmetatable, stderr = tostring, type, pcall, error, setmetatable, io and io.stderr
+-- What the runtime asks of Lua itself. Called with the table of the natives, the mark that nested coroutines yield, and
+-- the metatable of cancelled errors. Answers what `Library` keeps.
+local natives, PASS, Cancelled = ...
+local tostring, type, pcall, setmetatable, stderr = tostring, type, pcall, setmetatable, io and io.stderr
 local close = rawget(coroutine, "close") -- 5.4 and later
 local NONE = {}
 
 natives.PASS = PASS
 
 -- The errors that end the waits of a task before their time.
-local Cancelled = {}
 Cancelled.__index = Cancelled
 function Cancelled.__tostring(err)
   if err.reason == "cancelled" then return "cancelled" end
@@ -26,41 +25,6 @@ local function alarm()
   return setmetatable({ reason = "timeout", scope = verdict }, Cancelled)
 end
 natives.alarm = alarm
-
--- The classes whose waiting methods have no more than two arguments and two results.
-local FEW = {
-  ["coev.mutex"] = true, ["coev.semaphore"] = true, ["coev.rwlock"] = true, ["coev.condition"] = true,
-  ["coev.event"] = true, ["coev.waitgroup"] = true, ["coev.barrier"] = true, ["coev.channel"] = true,
-}
-
--- Puts a guard around a waiting function that cannot raise by itself when it is resumed. The two that are called most
--- take no list of arguments: on LuaJIT that makes a switch 8 ns cheaper.
-local function guard(raw, name, class)
-  if name == "yield" then
-    return function()
-      if raw() == ALARM then error(alarm(), 0) end
-    end
-  elseif name == "sleep" then
-    return function(seconds)
-      if raw(seconds) == ALARM then error(alarm(), 0) end
-    end
-  end
-  if FEW[class] then
-    return function(self, a, b)
-      local x, y = raw(self, a, b)
-      if x == ALARM then error(alarm(), 0) end
-      if y == nil then return x end
-      return x, y
-    end
-  end
-  local function check(...)
-    if (...) == ALARM then error(alarm(), 0) end
-    return ...
-  end
-  return function(...)
-    return check(raw(...))
-  end
-end
 
 -- The text of any error value, also of one whose __tostring fails.
 local function describe(err)
@@ -154,6 +118,7 @@ function epilogue(slot, ok, failed, ...)
   if failed then return false, problem, traceback end
   return ok, ...
 end
+natives.epilogue = epilogue
 
 -- Gives a new task what it has from the start, after `natives.endow_tasks(true)`.
 local function endow(task)
@@ -195,14 +160,14 @@ local function make_list(...) return natives.make_list(...) end
 local function wait_elsewhere(...) return natives.wait_elsewhere(...) end
 local function nobody_waits(...) return natives.nobody_waits(...) end
 
--- Begins a thread with what coev.thread.new has sent.
-local function begin(...)
-  natives.begin(...)
+-- Tells how this thread has ended.
+local function conclude(...)
+  natives.conclude(...)
 end
 
 -- Sees to what this thread has been asked for.
 local function heed()
-  if natives.heed then natives.heed() end
+  natives.heed()
 end
 
 -- This thread shall end: raises in the running code.
@@ -215,5 +180,5 @@ local function cross(what, about)
   return natives.cross[what](about)
 end
 
-return report, join_error, call, idle, alarm, guard, epilogue, next_error, endow, tell, fire, wait_outside, hand_over,
-  make_list, wait_elsewhere, nobody_waits, run_ended, tell_of_end, begin, heed, interrupted, cross, Cancelled
+return report, join_error, call, idle, alarm, epilogue, next_error, endow, tell, fire, wait_outside, hand_over,
+  make_list, wait_elsewhere, nobody_waits, run_ended, tell_of_end, conclude, heed, interrupted, cross

@@ -26,15 +26,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
     timer::RESTART,
     timer::SENTINEL,
     timer::STANDING,
+    sync::AWAIT,
     sync::CASE,
     sync::CHOOSE,
     sync::OWN_TABLE,
     sync::READY,
+    sync::SETTLE,
     sync::SET_SITE,
     sync::STOW,
     sync::TAKE,
     sync::WATCH,
     function!(c"adopt", adopt),
+    function!(waits c"await_word", await_word),
     function!(c"ascend", ascend),
     function!(c"cancel", cancel),
     function!(c"defer", defer),
@@ -51,6 +54,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"is_driven", is_driven),
     function!(c"leave", leave),
     function!(c"peek", peek),
+    function!(c"poke", poke),
     function!(c"relay", relay),
     function!(c"resume", resume),
     function!(c"set_poller", set_poller),
@@ -195,6 +199,21 @@ fn expire(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// `resume(task)` → whether it was suspended.
 fn resume(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     answer(runtime.resume(TaskId::from_bits(stack.handle(FIRST)?.id)))
+}
+
+/// `await_word([key])`: waits to be told, by `poke`, of the end of the task with those belongings, or of a timer.
+fn await_word(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let task = if stack.is_absent(FIRST) {
+        None
+    } else {
+        runtime.task_at(stack.integer(FIRST)?)
+    };
+    runtime.wait(stack, Operation::Told(false, task), Deadline::Never)
+}
+
+/// `poke(task)`: lets it look again, where it waits in coev's own Lua.
+fn poke(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    answer(runtime.poke(TaskId::from_bits(stack.handle(FIRST)?.id)))
 }
 
 /// `slot([task])` → the key of its belongings; nothing when it has ended, or outside of tasks.

@@ -84,10 +84,15 @@ local function descriptor(what)
   return type(fd) == "number" and fd >= 0 and fd < 2 ^ 31 and floor(fd) == fd and fd or nil
 end
 
+-- May it be waited for by its descriptor? A socket that is closed has none any more.
+function natives.has_descriptor(what)
+  return descriptor(what) ~= nil or type(what) == "userdata" and method(what, "getfd") ~= nil
+end
+
 -- Something may have become ready: whoever waits looks again.
 local function notify(self)
   if self.waiter then
-    natives.resume(self.waiter)
+    natives.poke(self.waiter)
   end
   for i = 1, #self.watchers do
     self.watchers[i]()

@@ -56,7 +56,10 @@ fn step(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         Deadline::At(_) | Deadline::Never => None,
         Deadline::Now => Some(now()),
     };
-    runtime.turn(stack.state(), until)?;
+    // Without an end one waits for tasks alone.
+    if until.is_some() || runtime.has_work() {
+        runtime.turn(stack.state(), until)?;
+    }
     Ok(Outcome::Reply(Reply::one(runtime.has_work())))
 }
 

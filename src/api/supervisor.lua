@@ -103,8 +103,19 @@ end
 -- Events: `self[1]` holds, for each event that somebody has waited for, the number of the list of those who wait. A
 -- list is gone when nobody waits in it any more; what a signal has emptied is forgotten with it.
 
--- Forgets the numbers of lists that timeouts and cancels have emptied, once many have been made.
+-- A list's number says where it lies, and which use of that place it is. By the places, the runtime finds the table
+-- in which a supervisor holds those tasks that the registry does not.
+local LIST_PLACES = 16777216
+setmetatable(natives.listings, { __mode = "v" })
+
+-- Forgets the numbers of lists that timeouts and cancels have emptied, once many have been made, and the tasks that
+-- wait no more.
 local function sweep(self)
+  for key, task in pairs(self.held) do
+    if task:status() ~= "waiting" then
+      self.held[key] = nil
+    end
+  end
   local left = 0
   for event, list in pairs(self[1]) do
     if sweep_list(list) then
@@ -126,7 +137,9 @@ function natives.make_list(self, event)
   if self.made > self.most then
     sweep(self)
   end
-  self[1][event] = create_list()
+  local list = create_list()
+  self[1][event] = list
+  natives.listings[list % LIST_PLACES] = self.held
 end
 
 -- A task waits in the place of code that cannot be parked.
@@ -373,7 +386,7 @@ local function end_all(self)
   for _, list in pairs(self[1]) do
     release_waiters(list, nil, "closed")
   end
-  self[1] = {}
+  self[1], self.held = {}, {}
   for _, task in ipairs(tasks) do
     task:join()
   end
@@ -543,6 +556,7 @@ function supervisor.new(options)
     group = options.group,
     made = 0, -- lists, since those that nobody needs were forgotten
     most = FEW_LISTS, -- that are made before the next time
+    held = {}, -- tasks that wait for events, and that the registry does not hold
     handlers = {}, -- the set of what was introduced and has not ended
     children = {}, -- in the order of their first start
     count = 0, -- children ever made

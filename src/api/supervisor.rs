@@ -3,7 +3,9 @@
 use super::{function, method};
 use crate::error::Fault;
 use crate::runtime::{Deadline, ListId, Operation, Runtime, TaskId, Wait};
-use crate::vm::{Function, Instead, Module, Outcome, Reply, Source, Stack, Value, entry_listing};
+use crate::vm::{
+    Function, Instead, Makes, Module, Outcome, Reply, Source, Stack, Value, entry_listing,
+};
 
 /// The module. A supervisor is a table whose first field holds, for each event, the number of the list of those that
 /// wait for it.
@@ -26,6 +28,10 @@ pub(super) const MODULE: Module = Module {
         name: c"=coev.supervisor",
         text: include_str!("supervisor.lua"),
     }],
+    makes: Makes {
+        fields: &[],
+        natives: &[c"make_list", c"wait_elsewhere", c"nobody_waits"],
+    },
 };
 
 /// The arguments, by position.

@@ -1,8 +1,8 @@
 -- The life of a task, in Lua: cancel, deadlines, groups, what runs at the end. Called with coev's table and the
 -- natives.
 local coev, natives = ...
-local error, type, select, setmetatable, getmetatable, pairs, next =
-  error, type, select, setmetatable, getmetatable, pairs, next
+local error, type, select, tostring, setmetatable, getmetatable, pairs, next =
+  error, type, select, tostring, setmetatable, getmetatable, pairs, next
 local unpack = table.unpack or unpack
 local random, huge = math.random, math.huge
 local belongings, Cancelled, task_methods = natives.belongings, natives.Cancelled, natives.task_methods
@@ -53,6 +53,13 @@ function natives.own_cancel()
   return own and own.cancelled
 end
 
+-- Raises where a method is called with something else than a task.
+local function check_task(task, name)
+  if getmetatable(task) ~= natives.task_class then
+    error(("calling '%s' on bad self (task expected, got %s)"):format(name, type(task)), 3)
+  end
+end
+
 local function is_cancelled(err)
   return type(err) == "table" and getmetatable(err) == Cancelled
 end
@@ -72,6 +79,7 @@ function task_methods.cancel(task, reason)
 end
 
 function task_methods.weaken(task)
+  check_task(task, "weaken")
   local slot = slot_of(task)
   if slot then
     belongings_at(slot).dropped = setmetatable({ reason = "collected" }, Cancelled)
@@ -137,9 +145,9 @@ local function join_weak(slot, timeout)
   own.boxes[box] = true
   local ok, err
   if timeout == nil then
-    ok, err = natives.pcall(natives.suspend)
+    ok, err = natives.pcall(natives.await_word, slot)
   else
-    ok, err = natives.pcall(coev.timeout, timeout, natives.suspend)
+    ok, err = natives.pcall(coev.timeout, timeout, natives.await_word, slot)
   end
   if own.boxes then own.boxes[box] = nil end
   if not ok then error(err, 0) end
@@ -155,13 +163,20 @@ function natives.hand_over(slot, task)
   own.boxes = nil
   for box in pairs(boxes) do
     box.task = task
-    natives.resume(box.joiner)
+    natives.poke(box.joiner)
   end
 end
 
-function task_methods.join(task, timeout)
+-- The key of a weak task, where that can be joined without a hold of its handle.
+local function joined_weakly(task, timeout)
   local slot = natives.weak_slot(task)
-  if slot and current() and (timeout == nil or type(timeout) == "number") then
+  local running = slot and current()
+  return running and running ~= task and (timeout == nil or type(timeout) == "number" and timeout == timeout) and slot
+end
+
+function task_methods.join(task, timeout)
+  local slot = joined_weakly(task, timeout)
+  if slot then
     if timeout == nil then natives.adopt(task) end
     task = nil -- luacheck: ignore
     return join_weak(slot, timeout)
@@ -175,9 +190,13 @@ local function awaited(ok, ...)
 end
 
 function task_methods.await(task, timeout)
-  if timeout ~= nil and type(timeout) ~= "number" then check(timeout, "number", 1, "await") end
-  local slot = natives.weak_slot(task)
-  if slot and current() then
+  check_task(task, "await")
+  if timeout ~= nil then
+    check(timeout, "number", 1, "await")
+    if timeout ~= timeout then error("bad argument #1 to 'await' (time is not a number)", 2) end
+  end
+  local slot = joined_weakly(task, timeout)
+  if slot then
     natives.adopt(task)
     task = nil -- luacheck: ignore
     return awaited(join_weak(slot, timeout))
@@ -192,8 +211,11 @@ local suspend_raw = natives.suspend
 function coev.suspend()
   local slot = natives.peek()
   if not slot then error("coev.suspend called outside a task", 2) end
-  suspend_raw()
   local own = belongings[slot]
+  -- A cancel may have come between an earlier resume and its turn.
+  if own then own.resumed = nil end
+  suspend_raw()
+  own = belongings[slot]
   local values = own and own.resumed
   if not values then return end
   own.resumed = nil
@@ -232,20 +254,32 @@ end
 local function child_ended(group, ok, ...)
   local self = current()
   group.children[self] = nil
-  group.count = group.count - 1
   if not ok then
-    local err, traceback = natives.failure(...)
+    local err, traceback = ...
     if not is_cancelled(err) or err ~= natives.own_cancel() then note_error(group, err, traceback) end
-    if group.waiting and group.count == 0 then natives.resume(group.owner) end
+    if traceback then natives.note_inner(err, traceback) end
     natives.adopt(self)
     error(err, 0)
   end
-  if group.waiting and group.count == 0 then natives.resume(group.owner) end
   return ...
 end
 
+-- Runs what the child has deferred: it is of the child, and its errors are the group's.
+local function run_defers(ok, ...)
+  local slot = slot_of()
+  local own = belongings[slot]
+  local defers = own and own.defers
+  if ok then
+    if defers then return natives.epilogue(slot, true, nil, ...) end
+    return true, ...
+  end
+  local err, traceback = natives.failure(...)
+  if defers then return natives.epilogue(slot, false, nil, err, traceback) end
+  return false, err, traceback
+end
+
 local function run_child(group, f, ...)
-  return child_ended(group, natives.traced(f, ...))
+  return child_ended(group, run_defers(natives.traced(f, ...)))
 end
 
 function Group.spawn(group, f, ...)
@@ -253,7 +287,6 @@ function Group.spawn(group, f, ...)
   if group.over then error("the group has ended", 2) end
   local child = spawn_task(run_child, group, f, ...)
   group.children[child] = true
-  group.count = group.count + 1
   -- One that never runs never tells: its end is seen by a task that joins it.
   if group.failed or group.cancelled then child:cancel(group.reason) end
   return child
@@ -280,11 +313,11 @@ end
 local function await_children(group)
   local child = next(group.children)
   while child do
-    child:join()
-    -- One that was cancelled before its first turn has ended without a word.
+    local ok, err, traceback = child:join()
+    -- One that was cancelled before its first turn, or dropped, has ended without a word.
     if group.children[child] then
       group.children[child] = nil
-      group.count = group.count - 1
+      if not ok and not is_cancelled(err) then note_error(group, err, traceback) end
     end
     child = next(group.children)
   end
@@ -341,7 +374,7 @@ function coev.group(f)
     -- Outside of tasks the group gets one, so that there is somebody to wait.
     return spawn_task(coev.group, f):await()
   end
-  local group = setmetatable({ owner = owner, children = {}, count = 0, failures = {} }, Group)
+  local group = setmetatable({ owner = owner, children = {}, failures = {} }, Group)
   group.scope = enter_deadline(huge)
   return end_group(group, natives.traced(f, group))
 end
@@ -367,6 +400,8 @@ function coev.retry(f, options)
   for name, value in pairs({ tries = tries, wait = wait, factor = factor, max = most, jitter = jitter }) do
     if type(value) ~= "number" or value ~= value then
       error(("bad argument #2 to 'retry' (field '%s' is not a number)"):format(name), 2)
+    elseif value < 0 then
+      error(("bad argument #2 to 'retry' (field '%s' is less than 0)"):format(name), 2)
     end
   end
   local results
@@ -390,7 +425,7 @@ local names, name_of = setmetatable({}, { __mode = "k" }), task_methods.name
 function task_methods.name(task, new)
   local before = name_of(task, new)
   if names[task] then before = names[task] end
-  if new ~= nil then names[task] = new end
+  if new ~= nil then names[task] = tostring(new) end
   return before
 end
 
@@ -406,18 +441,24 @@ end
 
 local exits = {}
 
-function coev.at_exit(f)
-  check(f, "function", 1, "at_exit")
-  exits[#exits + 1] = f
-end
-
-local function after_run(ok, ...)
+local function run_exits()
   while #exits > 0 do
     local f = exits[#exits]
     exits[#exits] = nil
     local fine, err = natives.pcall(f)
     if not fine then natives.complain("an at_exit function", err) end
   end
+end
+
+function coev.at_exit(f)
+  check(f, "function", 1, "at_exit")
+  exits[#exits + 1] = f
+  -- A thread runs without `coev.run`.
+  natives.run_exits = run_exits
+end
+
+local function after_run(ok, ...)
+  run_exits()
   if not ok then error((...), 0) end
   return ...
 end
@@ -487,7 +528,10 @@ function coev.onerror(...)
   local before = natives.onerror
   if select("#", ...) > 0 then
     local handler = ...
-    if handler ~= nil and handler ~= "raise" then check(handler, "function", 1, "onerror") end
+    if handler ~= nil and handler ~= "raise" and type(handler) ~= "function" then
+      local got = type(handler) == "string" and "'" .. handler .. "'" or type(handler)
+      error(("bad argument #1 to 'onerror' (function or 'raise' expected, got %s)"):format(got), 2)
+    end
     natives.onerror = handler
   end
   return before
@@ -537,6 +581,7 @@ function natives.with_site(task, text)
 end
 
 function task_methods.traceback(task)
+  check_task(task, "traceback")
   local status = task:status()
   if status == "failed" or status == "cancelled" then
     local _, _, traceback = task:join(0)

@@ -3,11 +3,49 @@
 use super::{function, method};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Operation, Phase, Runtime, TaskId};
-use crate::vm::{ClassDef, Ended, Outcome, Reply, Slot, Stack, Value};
+use crate::vm::{Chapter, ClassDef, Ended, Makes, Outcome, Reply, Slot, Source, Stack, Value};
+
+/// The Lua of tasks, and of `coev` itself.
+pub(super) const CHAPTER: Chapter = Chapter {
+    sources: &[Source {
+        name: c"=coev",
+        text: include_str!("task.lua"),
+    }],
+    makes: Makes {
+        fields: &[
+            c"is_cancelled",
+            c"shield",
+            c"defer",
+            c"timeout",
+            c"suspend",
+            c"group",
+            c"retry",
+            c"at_exit",
+            c"run",
+            c"locals",
+            c"tasks",
+            c"stats",
+            c"onerror",
+            c"debug",
+        ],
+        natives: &[
+            c"current",
+            c"check",
+            c"note_inner",
+            c"own_cancel",
+            c"is_cancelled",
+            c"hand_over",
+            c"endow",
+            c"with_site",
+        ],
+    },
+    completes_tasks: true,
+};
 
 /// The class of handles.
 pub(super) const CLASS: ClassDef = ClassDef {
     name: c"coev.task",
+    module: c"",
     methods: &[
         method!(waits c"join", join),
         method!(c"status", status),

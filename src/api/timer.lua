@@ -64,7 +64,7 @@ local function wake_joiners(self)
   if joiners then
     self.joiners = nil
     for i = 1, #joiners do
-      natives.resume(joiners[i])
+      natives.poke(joiners[i])
     end
   end
 end
@@ -255,9 +255,9 @@ local function await_change(self, timeout)
   joiners[#joiners + 1] = task
   local ok, err, reason
   if timeout then
-    ok, err, reason = natives.pcall(coev.timeout, timeout, natives.suspend)
+    ok, err, reason = natives.pcall(coev.timeout, timeout, natives.await_word)
   else
-    ok, err = natives.pcall(natives.suspend)
+    ok, err = natives.pcall(natives.await_word)
   end
   joiners = self.joiners
   for i = joiners and #joiners or 0, 1, -1 do

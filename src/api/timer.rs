@@ -4,7 +4,7 @@ use super::{fd_set, function};
 use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::vm::{
-    Class, ClassDef, Function, Module, Outcome, Reply, Source, Stack, Value, entry_halting,
+    Class, ClassDef, Function, Makes, Module, Outcome, Reply, Source, Stack, Value, entry_halting,
     entry_running, entry_starting,
 };
 use std::rc::Rc;
@@ -18,6 +18,10 @@ pub(super) const MODULE: Module = Module {
         name: c"=coev.timer",
         text: include_str!("timer.lua"),
     }],
+    makes: Makes {
+        fields: &[c"after", c"every"],
+        natives: &[c"fire", c"run_ended"],
+    },
 };
 
 /// `coev.after`
@@ -65,6 +69,7 @@ const CLASS: Class = Class(fd_set::CLASS.0 + fd_set::CLASSES.len() as u8);
 /// The classes.
 pub(super) const CLASSES: &[ClassDef] = &[ClassDef {
     name: c"coev.sentinel",
+    module: MODULE.name,
     methods: &[],
     tostring: &function!(c"tostring", tostring),
 }];

@@ -48,10 +48,10 @@ pub(super) struct Core {
     pub(super) totals: Totals,
     /// The records in the table that only stand in for a wait in place.
     pub(super) standins: Vec<StandIn>,
-    /// Tasks parked on something of this universe, that might be let loose.
+    /// Tasks parked in this round on something of this universe, that might be let loose.
     pub(super) inward: Vec<TaskId>,
-    /// How many of them had been parked before the round.
-    pub(super) inward_before: usize,
+    /// Those who had been parked so before it.
+    pub(super) inward_before: Vec<TaskId>,
     /// Tasks that wait for sets of descriptors.
     pub(super) watchers: Vec<TaskId>,
     /// How many sockets have been closed.
@@ -168,7 +168,7 @@ impl Core {
     pub(super) fn inbox(&mut self) -> io::Result<&Inbox> {
         if self.inbox.is_none() {
             let inbox = Inbox::new()?;
-            self.poller()?.add(inbox.waker().fd(), WAKER_KEY)?;
+            self.poller()?.add_waker(inbox.waker().fd(), WAKER_KEY)?;
             self.inbox = Some(inbox);
         }
         Ok(self.inbox.as_ref().expect("it has just been put there"))
@@ -180,6 +180,7 @@ impl Core {
         let record = self.tasks.running(task);
         if record.body.ticket.is_some() {
             record.body.kept = values;
+            record.plain = leave != Leave::Waiting;
             return;
         }
         if values > 0 {
@@ -263,8 +264,17 @@ impl Core {
     }
 
     /// Asks the system what is ready, waiting so many nanoseconds at most, and wakes who waited for it.
-    pub(super) fn poll(&mut self, wait: Option<u64>) -> io::Result<()> {
+    pub(super) fn poll(&mut self, mut wait: Option<u64>) -> io::Result<()> {
         self.poller()?;
+        let mut sleeps = false;
+        if let Some(inbox) = &self.inbox
+            && wait != Some(0)
+        {
+            sleeps = inbox.fall_asleep();
+            if !sleeps {
+                wait = Some(0);
+            }
+        }
         let mut poller = self.poller.take().expect("it has just been made");
         let mut has_mail = false;
         self.totals.polls += 1;
@@ -278,11 +288,16 @@ impl Core {
                 self.wake(task);
             }
         });
+        if let Some(inbox) = &self.inbox
+            && sleeps
+        {
+            has_mail |= inbox.get_up();
+        }
         self.poller = Some(poller);
         if let Some(start) = start {
             self.totals.idle += now().since(start);
         }
-        if has_mail {
+        if has_mail || self.has_mail() {
             self.take_in();
         }
         match polled {

@@ -15,22 +15,22 @@ pub(crate) enum Deadline {
 }
 
 impl Deadline {
-    /// The deadline that lies so many seconds ahead; `None` is never, and what is not positive is now.
+    /// The deadline that lies so many seconds ahead; `None` is never, as is what no clock lives to see, and what is not
+    /// positive is now.
     pub(crate) fn after(seconds: Option<f64>) -> Deadline {
-        match seconds {
-            None => Deadline::Never,
-            Some(seconds) if seconds <= 0.0 => Deadline::Now,
-            Some(seconds) => Deadline::At(now().after(nanoseconds(seconds))),
+        match seconds.map(nanoseconds) {
+            None | Some(u64::MAX) => Deadline::Never,
+            Some(0) => Deadline::Now,
+            Some(nanoseconds) => Deadline::At(now().after(nanoseconds)),
         }
     }
 
     /// The deadline at a point of `coev.now`'s clock.
     pub(crate) fn at(seconds: f64) -> Deadline {
-        let moment = moment(seconds);
-        if moment <= now() {
-            Deadline::Now
-        } else {
-            Deadline::At(moment)
+        match moment(seconds) {
+            Moment(u64::MAX) => Deadline::Never,
+            moment if moment <= now() => Deadline::Now,
+            moment => Deadline::At(moment),
         }
     }
 }

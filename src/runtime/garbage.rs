@@ -3,11 +3,12 @@
 //! A task that is woken soon after it was parked never pays for the change: the loop looks through the parked ones
 //! when it has nothing else to do, or when they have become many.
 
-use super::core::Core;
+use super::core::{Body, Core};
 use super::operation::Operation;
-use super::parked::Parked;
+use super::parked::{Parked, Ticket};
 use super::{Phase, Runtime, TaskId};
 use crate::error::Fault;
+use crate::sched::Tasks;
 use crate::vm::{ErrorAt, Holder, State};
 
 /// Rounds after which those who wait for events may be held by their handles alone, where the loop is never idle.
@@ -23,27 +24,10 @@ impl Runtime {
     /// wait for.
     pub(super) fn loosen_parked(&self, state: State, idle: bool) {
         let mut core = self.core.borrow_mut();
-        core.rounds += 1;
-        let waiting = if idle || core.rounds.is_multiple_of(ROUNDS_A_LOOK) {
-            core.events.newly_waiting()
-        } else {
-            Vec::new()
-        };
-        let old = if idle {
-            core.inward.len()
-        } else {
-            core.inward_before
-        };
-        // Most have been woken: where all have, no list of them is made.
-        let Core { inward, tasks, .. } = &mut *core;
-        let parked = |task: &TaskId| {
-            tasks
-                .get(*task)
-                .is_some_and(|record| record.phase.is_waiting())
-        };
-        let mut candidates: Vec<TaskId> = inward.drain(..old).filter(parked).collect();
-        candidates.extend(waiting);
-        core.inward_before = core.inward.len();
+        let mut candidates = core.parked_for_long(idle);
+        if idle || core.rounds.is_multiple_of(ROUNDS_A_LOOK) {
+            candidates.extend(core.events.newly_waiting());
+        }
         drop(core);
         for task in candidates {
             if let Some((holder, weak)) = self.holder_of(task) {
@@ -70,15 +54,18 @@ impl Runtime {
             return Some((Holder::Task(Runtime::name_of(task)), weak));
         }
         let (ticket, kept) = (record.body.ticket, record.body.kept);
-        if Parked::is_event(ticket) {
+        if let Some(place) = Parked::list(ticket) {
+            return Some((Holder::List(place), weak));
+        }
+        if ticket == Ticket::SLEEP {
             return Some((Holder::Task(Runtime::name_of(task)), weak));
         }
+        if core.parked.is_in_line(ticket) {
+            return Some((Holder::Objects(kept), weak));
+        }
         let holder = match core.parked.get(ticket)? {
-            Operation::Suspend(false) => task,
+            Operation::Suspend(false) | Operation::Told(false, _) => task,
             Operation::Join(joined, _) => *joined,
-            Operation::Place(_) | Operation::Choice(_) => {
-                return Some((Holder::Objects(kept), weak));
-            }
             _ => return None,
         };
         // A weak task is not held by its handle's holders' waiters: whoever joins it stays where it is.
@@ -202,4 +189,45 @@ impl Runtime {
         state.tighten(&self.library, Runtime::name_of(task), true, 0);
         true
     }
+}
+
+impl Core {
+    /// A round is over; answers whether anybody has been parked on something of this universe for the whole of it, or
+    /// must be looked for. Most have been woken by now.
+    #[inline(always)]
+    pub(super) fn has_parked_for_long(&mut self) -> bool {
+        if self.inward.is_empty() && self.inward_before.is_empty() && !self.events.has_news() {
+            return false;
+        }
+        self.rounds += 1;
+        let tasks = &mut self.tasks;
+        let mut before = self.inward_before.iter();
+        if self.rounds.is_multiple_of(ROUNDS_A_LOOK) || before.any(|task| is_waiting(tasks, *task))
+        {
+            return true;
+        }
+        self.inward_before.clear();
+        std::mem::swap(&mut self.inward, &mut self.inward_before);
+        false
+    }
+
+    /// The tasks that have been parked on something of this universe for a whole round, or all when the loop is `idle`.
+    fn parked_for_long(&mut self, idle: bool) -> Vec<TaskId> {
+        let tasks = &mut self.tasks;
+        let mut parked = std::mem::take(&mut self.inward_before);
+        if idle {
+            parked.append(&mut self.inward);
+        }
+        parked.retain(|task| is_waiting(tasks, *task));
+        std::mem::swap(&mut self.inward, &mut self.inward_before);
+        parked
+    }
+}
+
+/// Does the task wait for something to happen?
+#[inline(always)]
+fn is_waiting(tasks: &mut Tasks<Body>, task: TaskId) -> bool {
+    tasks
+        .get(task)
+        .is_some_and(|record| record.phase.is_waiting())
 }

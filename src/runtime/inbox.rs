@@ -1,10 +1,11 @@
 //! What other threads have for tasks of this runtime: letters, taken in once a turn.
 
+use super::locks::{AtomicBool, Mutex, MutexGuard};
 use crate::sched::TaskId;
 use crate::sys::waker::Waker;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 /// The runtime's end of the inbox.
 pub(crate) struct Inbox(Arc<Shared>);
@@ -26,19 +27,30 @@ pub(crate) enum Letter {
 
 /// What both ends see.
 struct Shared {
-    /// The letters, oldest first.
-    letters: Mutex<Vec<Letter>>,
-    /// Are there any? Read without the lock.
+    /// The letters, and whether the runtime sleeps.
+    mail: Mutex<Mail>,
+    /// Are there letters? Read without the lock.
     pending: AtomicBool,
     /// Makes the poller of the runtime return.
     waker: Waker,
+}
+
+/// What is behind the lock.
+#[derive(Default)]
+struct Mail {
+    /// The letters, oldest first.
+    letters: Vec<Letter>,
+    /// Is nobody looking? Then whoever leaves the next letter wakes the runtime.
+    asleep: bool,
+    /// Does somebody else wait in the runtime's place, and may do so at any time? Then the runtime is never awake for sure.
+    guarded: bool,
 }
 
 impl Inbox {
     /// Makes an inbox; its waker is to be added to the poller.
     pub(crate) fn new() -> io::Result<Inbox> {
         Ok(Inbox(Arc::new(Shared {
-            letters: Mutex::default(),
+            mail: Mutex::default(),
             pending: AtomicBool::new(false),
             waker: Waker::new()?,
         })))
@@ -54,16 +66,35 @@ impl Inbox {
         self.0.pending.load(Ordering::Acquire)
     }
 
+    /// The runtime is about to wait in its poller; answers whether it may, which it may not while there are letters.
+    pub(crate) fn fall_asleep(&self) -> bool {
+        let mut mail = self.0.mail();
+        mail.asleep = mail.letters.is_empty();
+        mail.asleep
+    }
+
+    /// It is back; answers whether there are letters.
+    pub(crate) fn get_up(&self) -> bool {
+        let mut mail = self.0.mail();
+        mail.asleep = false;
+        !mail.letters.is_empty()
+    }
+
+    /// From now on somebody else may wait for the poller, at any time.
+    pub(crate) fn guard(&self) {
+        let mut mail = self.0.mail();
+        mail.guarded = true;
+        if !mail.letters.is_empty() {
+            self.0.waker.wake();
+        }
+    }
+
     /// The letters that have come since the last time.
     pub(crate) fn take(&self) -> Vec<Letter> {
         self.0.waker.drain();
-        let mut letters = self
-            .0
-            .letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut mail = self.0.mail();
         self.0.pending.store(false, Ordering::Release);
-        std::mem::take(&mut *letters)
+        std::mem::take(&mut mail.letters)
     }
 
     /// The waker, for the poller.
@@ -72,20 +103,23 @@ impl Inbox {
     }
 }
 
+impl Shared {
+    /// What is behind the lock. It is whole after a panic, too.
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Sender {
     /// Leaves a letter, from any thread. Nothing happens when the runtime has gone.
     pub(crate) fn post(&self, letter: Letter) {
-        let mut letters = self
-            .0
-            .letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        letters.push(letter);
-        let first = letters.len() == 1;
-        self.0.pending.store(true, Ordering::Release);
-        drop(letters);
+        let mut mail = self.0.mail();
+        mail.letters.push(letter);
         // Whoever left the first one has woken the runtime, which has not looked since.
-        if first {
+        let wakes = std::mem::take(&mut mail.asleep) || (mail.guarded && mail.letters.len() == 1);
+        self.0.pending.store(true, Ordering::Release);
+        drop(mail);
+        if wakes {
             self.0.waker.wake();
         }
     }
@@ -107,5 +141,53 @@ mod tests {
         assert_eq!(inbox.take(), [letter]);
         assert!(!inbox.is_pending());
         assert_eq!(inbox.take(), []);
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    //! Every order in which senders and a runtime that falls asleep may meet.
+
+    use super::*;
+    use loom::thread;
+
+    #[test]
+    fn no_letter_is_slept_over() {
+        loom::model(|| {
+            let inbox = Inbox::new().unwrap();
+            let senders = [1, 2].map(|number| {
+                let sender = inbox.sender();
+                thread::spawn(move || sender.post(Letter::Wake(TaskId::from_bits(number))))
+            });
+            let mut come = 0;
+            while come < 2 {
+                // As the loop does: a look, a sleep, a look.
+                if inbox.is_pending() {
+                    come += inbox.take().len();
+                    continue;
+                }
+                if inbox.fall_asleep() {
+                    inbox.waker().sleep();
+                    inbox.get_up();
+                }
+                come += inbox.take().len();
+            }
+            for sender in senders {
+                sender.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn whoever_waits_in_the_runtimes_place_is_woken() {
+        loom::model(|| {
+            let inbox = Inbox::new().unwrap();
+            let sender = inbox.sender();
+            let sender = thread::spawn(move || sender.post(Letter::Alert));
+            inbox.guard();
+            inbox.waker().sleep();
+            assert_eq!(inbox.take(), [Letter::Alert]);
+            sender.join().unwrap();
+        });
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod fd_set;
 mod garbage;
 mod inbox;
 mod interests;
+mod locks;
 mod nest;
 mod operation;
 mod parked;
@@ -33,6 +34,8 @@ pub(crate) use select::Select;
 
 use crate::error::Fault;
 use crate::sched::Scopes;
+use crate::sys::fork;
+use crate::sys::heap;
 use crate::vm::copy::Limits;
 use crate::vm::{
     Coroutine, Host, Leave, Library, Outcome, ReplySlot, Slot, Stack, State, TaskName, Value,
@@ -89,8 +92,10 @@ pub(crate) struct Runtime {
     signals: Cell<u32>,
     /// How many loops are nested: 0 outside all, 1 in `run`, more where waits drive the loop in place.
     depth: Cell<usize>,
-    /// Where the last select began to look.
-    start: Cell<i32>,
+    /// Where the last select began to look, as a fraction of 2^32.
+    start: Cell<u32>,
+    /// A choice for the next select that waits.
+    spare_choice: Cell<Option<Box<sync::Choice>>>,
     /// Shall `run` return after this turn?
     stopping: Cell<bool>,
     /// The task whose failure `run` raises itself.
@@ -109,7 +114,7 @@ pub(crate) struct Runtime {
     threads: Threads,
     /// What a message may be at most.
     pub(crate) limits: Cell<Limits>,
-    /// The process that the runtime belongs to.
+    /// The process that the runtime belongs to, as `fork` numbers them.
     process: u32,
     /// Has the state begun to close?
     closed: Cell<bool>,
@@ -146,6 +151,7 @@ impl Runtime {
             signals: Cell::new(0),
             depth: Cell::new(0),
             start: Cell::new(0),
+            spare_choice: Cell::new(None),
             stopping: Cell::new(false),
             main: Cell::new(None),
             main_failed: Cell::new(false),
@@ -155,7 +161,7 @@ impl Runtime {
             alarmed: Cell::new(false),
             threads: Threads::default(),
             limits: Cell::default(),
-            process: std::process::id(),
+            process: fork::generation(),
             closed: Cell::new(false),
         }
     }
@@ -172,8 +178,9 @@ impl Runtime {
 
     /// The descriptor that is readable when the outside has something for the loop.
     pub(crate) fn poll_fd(&self) -> io::Result<RawFd> {
+        self.be_reachable()?;
         let mut core = self.core.borrow_mut();
-        core.inbox()?;
+        core.inbox()?.guard();
         Ok(core.poller()?.fd())
     }
 
@@ -191,6 +198,15 @@ impl Runtime {
     pub(crate) fn phase(&self, task: TaskId) -> Option<Phase> {
         let mut core = self.core.borrow_mut();
         core.tasks.get(task).map(|record| record.phase)
+    }
+
+    /// Runs the loop until the task and all others have ended, or until it has failed.
+    fn run_main(&self, state: State, main: TaskId) -> Result<Outcome, Fault> {
+        self.main.set(Some(main));
+        self.main_failed.set(false);
+        let result = self.drive(state, turn::Goal::End(Some(main)));
+        self.main.set(None);
+        result
     }
 
     /// Gives a task a name.
@@ -318,6 +334,7 @@ impl Runtime {
     pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
         let mut scratch = self.scratch[self.reply.free_place()].borrow_mut();
         if scratch.is_empty() {
+            heap::keep_top();
             *scratch = vec![0; SCRATCH_BYTES].into_boxed_slice();
         }
         scratch
@@ -409,13 +426,16 @@ impl Host for Runtime {
         self.enlist(state, ListId::from_number(list))
     }
 
+    fn concludes(&self, state: State, first: i32) -> bool {
+        self.conclude_well(state, first)
+    }
+
     fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault> {
         let main = TaskId::from_bits(id);
-        self.main.set(Some(main));
-        self.main_failed.set(false);
-        let result = self.drive(stack.state(), turn::Goal::End(Some(main)));
-        self.main.set(None);
-        let outcome = result?;
+        if self.begins_thread() {
+            return self.run_thread(stack.state(), main);
+        }
+        let outcome = self.run_main(stack.state(), main)?;
         Ok(if self.main_failed.get() {
             Outcome::RaiseTaskError
         } else {

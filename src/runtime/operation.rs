@@ -20,6 +20,8 @@ pub(crate) enum Operation {
     Join(TaskId, bool),
     /// Being resumed by another task; says whether that has happened.
     Suspend(bool),
+    /// Being told by coev's own Lua of the end of a task, or of a timer's run; says whether that has happened.
+    Told(bool, Option<TaskId>),
     /// A signal.
     Event(Wait),
     /// The turns of those that a signal has woken.
@@ -68,8 +70,11 @@ impl Operation {
     /// Is it about something of this universe, so that only a task or the main chunk can end it?
     pub(crate) fn is_inward(&self) -> bool {
         match self {
-            Operation::Join(..)
+            // One that has an end is woken by its timer.
+            Operation::Sleep
+            | Operation::Join(..)
             | Operation::Suspend(_)
+            | Operation::Told(..)
             | Operation::Place(_)
             | Operation::Choice(_) => true,
             Operation::Watch(watch) => watch.is_inward(),
@@ -79,7 +84,7 @@ impl Operation {
 
     /// Does it end with what the system says of a descriptor?
     pub(crate) fn is_outward(&self) -> bool {
-        !self.is_inward() && !matches!(self, Operation::Sleep | Operation::Watch(_))
+        !self.is_inward() && !matches!(self, Operation::Watch(_))
     }
 
     /// May it have to be polled though nobody has woken it? Its task knows the deadline of its call then.
@@ -98,8 +103,10 @@ impl Operation {
     /// Tries to get done. Called in the call itself, and again at the turn of the task after each wake-up.
     pub(crate) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
         match self {
-            Operation::Sleep | Operation::Suspend(false) => Poll::Pending,
-            Operation::Suspend(true) => Poll::Ready(Reply::none()),
+            Operation::Sleep | Operation::Suspend(false) | Operation::Told(false, _) => {
+                Poll::Pending
+            }
+            Operation::Suspend(true) | Operation::Told(true, _) => Poll::Ready(Reply::none()),
             Operation::Join(joined, listed) => runtime.poll_join(*joined, task, listed),
             Operation::Event(wait) => wait.poll(runtime, task),
             Operation::Settle(settle) => settle.poll(runtime, task),
@@ -124,7 +131,10 @@ impl Operation {
     /// The deadline has passed: takes the task's id back and says what the call returns.
     pub(crate) fn expire(mut self, runtime: &Runtime, task: TaskId) -> Reply {
         let reply = match &mut self {
-            Operation::Sleep | Operation::Suspend(_) | Operation::Settle(_) => Reply::none(),
+            Operation::Sleep
+            | Operation::Suspend(_)
+            | Operation::Told(..)
+            | Operation::Settle(_) => Reply::none(),
             Operation::Join(..) => Reply::two(false, "timeout"),
             Operation::Place(place) => place.expired(),
             Operation::Choice(_) => Choice::expired(),
@@ -155,6 +165,7 @@ impl Operation {
         match self {
             Operation::Sleep
             | Operation::Suspend(_)
+            | Operation::Told(..)
             | Operation::Resolve(_)
             | Operation::Bind(_) => {}
             Operation::Settle(settle) => settle.withdraw(runtime),
@@ -181,7 +192,10 @@ impl Operation {
         match self {
             Operation::Sleep => "sleep".into(),
             Operation::Suspend(_) => "suspend".into(),
-            Operation::Join(joined, _) => format!("join of {}", runtime.label(*joined)),
+            Operation::Join(joined, _) | Operation::Told(_, Some(joined)) => {
+                format!("join of {}", runtime.label(*joined))
+            }
+            Operation::Told(_, None) => "join of a timer".into(),
             Operation::Event(_) => "an event".into(),
             Operation::Settle(_) => "the turns of those it has signalled".into(),
             Operation::Watch(_) => "poll".into(),

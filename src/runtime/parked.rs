@@ -2,6 +2,7 @@
 
 use super::Operation;
 use super::events::Wait;
+use super::sync::Place;
 
 /// Stands for an operation in the record of its task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,13 +15,19 @@ pub(super) struct Parked {
     operations: Vec<Option<Operation>>,
     /// Tickets to be used again.
     free: Vec<u32>,
+    /// The waits at one object, which come and go most often.
+    places: Vec<Option<Place>>,
+    /// Which of these are free.
+    free_places: Vec<u32>,
 }
 
 impl Ticket {
     /// Stands for no operation.
     const NONE: Ticket = Ticket(u32::MAX);
     /// Stands for a sleep.
-    const SLEEP: Ticket = Ticket(u32::MAX - 1);
+    pub(super) const SLEEP: Ticket = Ticket(u32::MAX - 1);
+    /// From here on up to `EVENTS`, stands for a wait at one object.
+    const PLACES: u32 = 0x8000_0000;
     /// From here on up to `SLEEP`, stands for a wait in the list at a place.
     const EVENTS: u32 = 0xfe00_0000;
 
@@ -33,6 +40,13 @@ impl Ticket {
     /// The place of the list, when it stands for a wait in one.
     fn event(self) -> Option<u32> {
         (self.0 >= Ticket::EVENTS && self.0 < Ticket::SLEEP.0).then_some(self.0 & !Ticket::EVENTS)
+    }
+
+    /// Where the wait at one object is, when it stands for one.
+    #[inline(always)]
+    fn place(self) -> Option<usize> {
+        let is = (Ticket::PLACES..Ticket::EVENTS).contains(&self.0);
+        is.then_some((self.0 & !Ticket::PLACES) as usize)
     }
 
     /// Does it stand for an operation?
@@ -57,6 +71,9 @@ impl Parked {
         if let Operation::Event(wait) = operation {
             return Ticket::of_event(wait.place());
         }
+        if let Operation::Place(place) = operation {
+            return self.put_place(place);
+        }
         if let Some(place) = self.free.pop() {
             self.operations[place as usize] = Some(operation);
             return Ticket(place);
@@ -68,29 +85,77 @@ impl Parked {
         )
     }
 
-    /// Does it stand for a wait in a list?
-    pub(super) fn is_event(ticket: Ticket) -> bool {
-        ticket.event().is_some()
+    /// Keeps a wait at one object.
+    #[inline(always)]
+    pub(super) fn put_place(&mut self, place: Place) -> Ticket {
+        let at = self.free_places.pop().unwrap_or_else(|| self.add_place());
+        let before = self.places[at as usize].replace(place);
+        debug_assert!(before.is_none(), "what is free is empty");
+        // So that nothing has to be seen to while the new one is written.
+        std::mem::forget(before);
+        Ticket(Ticket::PLACES | at)
+    }
+
+    /// Makes room for one wait more.
+    #[cold]
+    fn add_place(&mut self) -> u32 {
+        self.places.push(None);
+        let at = u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX);
+        assert!(
+            at < Ticket::EVENTS - Ticket::PLACES,
+            "fewer waits fit into memory"
+        );
+        at
+    }
+
+    /// The place of the list, where it stands for a wait in one.
+    pub(super) fn list(ticket: Ticket) -> Option<u32> {
+        ticket.event()
     }
 
     /// Gives all operations back.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Operation> + use<> {
         self.free.clear();
-        std::mem::take(&mut self.operations).into_iter().flatten()
+        self.free_places.clear();
+        let places = std::mem::take(&mut self.places).into_iter().flatten();
+        let operations = std::mem::take(&mut self.operations).into_iter().flatten();
+        operations.chain(places.map(Operation::Place))
     }
 
-    /// The operation, which stays; none for those that need no memory.
+    /// The operation, which stays; none for those that need no memory, and for the waits at one object.
+    #[inline(always)]
     pub(super) fn get(&mut self, ticket: Ticket) -> Option<&mut Operation> {
         self.operations.get_mut(ticket.0 as usize)?.as_mut()
     }
 
-    /// Does it stand for a wait at objects of this universe?
+    /// Does it stand for a wait at objects of this universe, or for a sleep?
     pub(super) fn is_in_line(&self, ticket: Ticket) -> bool {
+        if ticket == Ticket::SLEEP {
+            return true;
+        }
         let operation = self.operations.get(ticket.0 as usize);
-        matches!(
-            operation,
-            Some(Some(Operation::Place(_) | Operation::Choice(_)))
-        )
+        ticket.place().is_some() || matches!(operation, Some(Some(Operation::Choice(_))))
+    }
+
+    /// The wait at one object that the ticket stands for.
+    #[inline(always)]
+    pub(super) fn place(&mut self, ticket: Ticket) -> Option<&mut Place> {
+        self.places.get_mut(ticket.place()?)?.as_mut()
+    }
+
+    /// Drops a wait at one object.
+    #[inline(always)]
+    pub(super) fn drop_place(&mut self, ticket: Ticket) {
+        let at = ticket.0 & !Ticket::PLACES;
+        self.places[at as usize] = None;
+        self.free_places.push(at);
+    }
+
+    /// Gives a wait at one object back.
+    fn take_place(&mut self, ticket: Ticket) -> Option<Place> {
+        let place = self.places.get_mut(ticket.place()?)?.take()?;
+        self.free_places.push(ticket.0 & !Ticket::PLACES);
+        Some(place)
     }
 
     /// Gives an operation back.
@@ -100,6 +165,9 @@ impl Parked {
         }
         if let Some(place) = ticket.event() {
             return Some(Operation::Event(Wait::listed(place)));
+        }
+        if let Some(place) = self.take_place(ticket) {
+            return Some(Operation::Place(place));
         }
         let operation = self.operations.get_mut(ticket.0 as usize)?.take()?;
         self.free.push(ticket.0);

@@ -7,7 +7,7 @@ use super::wait::BUDGET;
 use super::{Runtime, now};
 use crate::error::Fault;
 use crate::sched::{Moment, Phase, Task, TaskId, Verdict};
-use crate::sys::failure;
+use crate::sys::{failure, fork};
 use crate::vm::{Coroutine, Leave, NESTED_WAITS, Outcome, Reply, Resumed, State, Value};
 
 /// What a loop runs for.
@@ -78,7 +78,7 @@ impl Runtime {
                  coev.coroutine or coev.patch, or wait outside of such places"
             )));
         }
-        if self.process != std::process::id() {
+        if self.process != fork::generation() {
             return Err(Fault::misuse(
                 "coev: this process is a fork of the one that loaded coev, and shares its poller: load coev after the fork",
             ));
@@ -101,6 +101,14 @@ impl Runtime {
             if self.core.borrow().queue.is_empty() {
                 match self.patience(goal) {
                     Some(until) => self.look_outside(state, Some(until))?,
+                    // Whoever waits in the loop's place may wake anybody.
+                    None if collected && self.has_poller.get() => {
+                        self.look_outside(state, Some(None))?;
+                        let idle = self.core.borrow().queue.is_empty();
+                        if idle && !matches!(goal, Goal::Turn(_)) {
+                            continue;
+                        }
+                    }
                     None if collected => return Err(Fault::misuse(self.deadlock())),
                     None => {
                         collected = true;
@@ -149,7 +157,7 @@ impl Runtime {
             } else if record.is_just_new() && !co.is_none() {
                 record.phase = Phase::Running;
                 count = record.body.kept;
-            } else if let Some(values) = self.answer_served(&mut core, state, task) {
+            } else if let Some(values) = self.answer_served(&mut core, task) {
                 count = values;
             } else {
                 let record = core.record(task);
@@ -187,9 +195,9 @@ impl Runtime {
                 core = self.core.borrow_mut();
             }
         }
-        let inward = !core.inward.is_empty() || core.events.has_news();
+        let parked = core.has_parked_for_long();
         drop(core);
-        if inward {
+        if parked {
             self.loosen_parked(state, false);
         }
         Ok(None)
@@ -374,11 +382,14 @@ impl Runtime {
         co: Coroutine,
         outcome: Outcome,
     ) -> Result<Arrival, Fault> {
-        let kept = std::mem::take(&mut self.core.borrow_mut().record(task).body.kept);
+        let mut core = self.core.borrow_mut();
+        let record = core.record(task);
+        let (kept, takes) = (std::mem::take(&mut record.body.kept), !record.plain);
+        drop(core);
         let Outcome::Reply(reply) = outcome else {
             return Ok(Arrival::Resume(co.alarm(kept)));
         };
-        let delivered = state.deliver(&self.library, &self.reply, co, kept, reply);
+        let delivered = state.deliver(&self.library, &self.reply, co, kept, takes, reply);
         delivered.map(Arrival::Resume).inspect_err(|_| {
             // Lua has no memory for the reply: the call returns nothing, and the loop says why.
             co.forget(kept);
@@ -431,8 +442,11 @@ impl Runtime {
         if until.is_some() {
             self.loosen_parked(state, true);
             self.shrink(state);
+            self.be_reachable().map_err(|error| poller_fails(&error))?;
         }
+        let asked = self.is_asked();
         let mut core = self.core.borrow_mut();
+        core.alerted |= asked;
         core.totals.switches += u64::from(std::mem::take(&mut core.switches));
         for key in self.departures.borrow_mut().drain(..) {
             core.interests.remove(key);

@@ -36,10 +36,24 @@ impl Runtime {
         };
         Ok(match self.attempt(task, Some(task), operation, deadline) {
             Attempt::Done(reply) => Outcome::Reply(reply),
-            Attempt::Parked if self.outward(state) == Outward::Scheduler => Outcome::Park,
+            Attempt::Parked if self.outward(state) == Outward::Scheduler => {
+                self.leave.set(Leave::Waiting);
+                Outcome::Park
+            }
             Attempt::Parked => Outcome::PassUp,
             Attempt::Alarm => Outcome::Alarm,
         })
+    }
+
+    /// May a wait of the code that runs be answered at once, with nothing else to be looked at?
+    #[inline]
+    pub(crate) fn may_answer(&self) -> bool {
+        let left = self.budget.get().checked_sub(1);
+        let may = !self.scoped.get() && left.is_some();
+        if may {
+            self.budget.set(left.unwrap_or(0));
+        }
+        may
     }
 
     /// Lets the other ready tasks have a turn.
@@ -110,7 +124,8 @@ impl Runtime {
             None => ready = true,
         }
         let until = self.until(waiter, owner, deadline, &operation);
-        if operation.is_inward() && until.is_none() && owner == Some(waiter) {
+        let endless = until.is_none() && deadline == Deadline::Never;
+        if endless && operation.is_inward() && owner == Some(waiter) {
             self.note_inward(waiter);
         }
         let mut core = self.core.borrow_mut();

@@ -25,6 +25,36 @@ impl Runtime {
             return true;
         }
         drop(core);
+        self.wake_if(task, |operation| match operation {
+            Operation::Suspend(resumed @ false) => {
+                *resumed = true;
+                true
+            }
+            _ => false,
+        })
+    }
+
+    /// Lets a task look again that waits in coev's own Lua; answers whether it does, and is not being ended.
+    pub(crate) fn poke(&self, task: TaskId) -> bool {
+        self.wake_if(task, |operation| match operation {
+            Operation::Told(told @ false, _) => {
+                *told = true;
+                true
+            }
+            Operation::Watch(_) => true,
+            Operation::Choice(choice) => choice.poke(),
+            _ => false,
+        })
+    }
+
+    /// The task with the belongings under that key.
+    pub(crate) fn task_at(&self, key: i64) -> Option<TaskId> {
+        let index = u32::try_from(key.checked_sub(1)?).ok()?;
+        self.core.borrow().tasks.at(index)
+    }
+
+    /// Wakes a task if what it waits for, be it in place, `agrees`; answers whether it has, and is not being ended.
+    fn wake_if(&self, task: TaskId, agrees: impl FnOnce(&mut Operation) -> bool) -> bool {
         if self.is_scoped(Some(task)) && self.verdict(Some(task)) == Some(Verdict::Cancelled) {
             return false;
         }
@@ -40,15 +70,8 @@ impl Runtime {
             return false;
         };
         let ticket = record.body.ticket;
-        match core.parked.get(ticket) {
-            Some(Operation::Suspend(resumed @ false)) => *resumed = true,
-            Some(Operation::Watch(_)) => {}
-            Some(Operation::Choice(choice)) => {
-                if !choice.poke() {
-                    return false;
-                }
-            }
-            _ => return false,
+        if !core.parked.get(ticket).is_some_and(agrees) {
+            return false;
         }
         core.wake(waiter);
         drop(core);
@@ -69,10 +92,6 @@ impl Wakes for Runtime {
         if key == 0 {
             return self.poke_outside();
         }
-        let Ok(index) = u32::try_from(key - 1) else {
-            return false;
-        };
-        let task = self.core.borrow().tasks.at(index);
-        task.is_some_and(|task| self.resume(task))
+        self.task_at(key).is_some_and(|task| self.poke(task))
     }
 }

@@ -30,9 +30,14 @@ impl RunQueue {
 
     /// Begins a round with all that are ready now, those left of the one before first; answers whether there are any.
     pub(crate) fn begin_round(&mut self) -> bool {
-        self.round.drain(..self.done);
+        let left = self.done < self.round.len();
+        if left {
+            self.round.drain(..self.done);
+        } else {
+            self.round.clear();
+        }
         self.done = 0;
-        if self.round.is_empty() {
+        if !left {
             std::mem::swap(&mut self.round, &mut self.next);
         } else {
             self.round.append(&mut self.next);

@@ -7,6 +7,8 @@
 
 pub(crate) mod clock;
 pub(crate) mod failure;
+pub(crate) mod fork;
+pub(crate) mod heap;
 pub(crate) mod host;
 pub(crate) mod hosts;
 pub(crate) mod interrupt;

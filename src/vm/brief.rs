@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) trait Wakes: Host {
     /// The key of what Lua keeps for the running task; 0 outside of tasks.
     fn here(&self) -> i64;
-    /// Ends the suspension of the task with that key; answers whether there was one.
+    /// Lets the task with that key look again; answers whether it waits in coev's own Lua.
     fn wake_at(&self, key: i64) -> bool;
 }
 
@@ -34,8 +34,8 @@ unsafe extern "C-unwind" fn push_here<H: Wakes>(l: *mut lua_State) -> c_int {
     1
 }
 
-/// The C function that ends the suspension of the live task with this key; answers whether it was suspended, and is not
-/// being ended.
+/// The C function that lets the live task with this key look again; answers whether it waits in coev's own Lua, and is
+/// not being ended.
 pub(crate) const fn wake<H: Wakes>() -> lua_CFunction {
     push_woken::<H>
 }

@@ -86,8 +86,14 @@ pub(super) const NEEDS_LUA_BASE: bool = cfg!(feature = "lua51");
 /// second chance to do so itself.
 pub(super) const NEEDS_GUARD: bool = cfg!(any(feature = "lua51", feature = "luajit"));
 
+/// May Lua call C functions without its C API?
+pub(super) const HAS_FFI: bool = cfg!(feature = "luajit");
+
 /// May a failed coroutine have left variables that are to be closed?
 pub(crate) const CLOSES_VARIABLES: bool = cfg!(any(feature = "lua54", feature = "lua55"));
+
+/// Does `pairs` ask the metatable of a table? Then a table need not have all that it shows.
+pub(super) const PAIRS_ASKS: bool = !cfg!(any(feature = "lua51", feature = "luajit"));
 
 /// A continuation as 5.3 and later call it.
 pub(super) type Continuation = unsafe extern "C-unwind" fn(*mut lua_State, c_int, isize) -> c_int;
@@ -302,6 +308,23 @@ pub(super) unsafe fn push_main_coroutine(l: *mut lua_State) {
     // SAFETY: the caller's promise; the registry holds the main coroutine at this index in 5.2 and later.
     unsafe {
         raw_get(l, ffi::LUA_REGISTRYINDEX, ffi::LUA_RIDX_MAINTHREAD as _);
+    }
+}
+
+/// Pushes the table of globals. `[-0, +1, -]`
+///
+/// # Safety
+/// `l` is a live state with a free slot.
+pub(super) unsafe fn push_globals(l: *mut lua_State) {
+    #[cfg(any(feature = "lua51", feature = "luajit"))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_pushvalue(l, ffi::LUA_GLOBALSINDEX);
+    }
+    #[cfg(not(any(feature = "lua51", feature = "luajit")))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        raw_get(l, ffi::LUA_REGISTRYINDEX, ffi::LUA_RIDX_GLOBALS as _);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Coroutines as the scheduler uses them: resumed, fed with values, asked how they ended.
 
-use super::marks::alarm_mark;
+use super::compat;
+use super::marks::{alarm_mark, answer_mark};
 use super::outcome::{Reply, Value};
 use super::state::State;
 use mlua::ffi::{self, lua_State};
@@ -90,6 +91,13 @@ impl Coroutine {
         !self.is_none() && unsafe { ffi::lua_status(self.0) == ffi::LUA_YIELD }
     }
 
+    /// Are there so many values on its stack, at a yield?
+    #[inline(always)]
+    pub(crate) fn has(self, count: i32) -> bool {
+        // SAFETY: the coroutine is anchored.
+        count == 0 || unsafe { ffi::lua_gettop(self.0) >= count }
+    }
+
     /// Has it been resumed for the first time?
     pub(crate) fn has_started(self) -> bool {
         // SAFETY: the coroutine is anchored.
@@ -102,6 +110,14 @@ impl Coroutine {
         self.push_plain(&Reply::one(Value::Alarm)).unwrap_or(0)
     }
 
+    /// Puts the value on its stack that tells the parked call to push its answer. `[-0, +1, -]`
+    #[inline(always)]
+    pub(super) fn answer_lies_ready(self) -> i32 {
+        // SAFETY: as in `push_plain`.
+        unsafe { ffi::lua_pushlightuserdata(self.0, answer_mark()) };
+        1
+    }
+
     /// Puts true onto its stack, in place of the `kept` values. `[-kept, +1, -]`
     #[inline(always)]
     pub(crate) fn answer_true(self, kept: i32) -> i32 {
@@ -109,6 +125,66 @@ impl Coroutine {
         // SAFETY: as in `push_plain`.
         unsafe { ffi::lua_pushboolean(self.0, 1) };
         1
+    }
+
+    /// Puts what lies under the key in the table of the first kept value onto its stack, in place of the `kept` values;
+    /// `take` takes it out. `[-kept, +1, -]`
+    #[inline]
+    pub(crate) fn answer_item(self, kept: i32, key: u32, take: bool) -> i32 {
+        // SAFETY: the coroutine is anchored and parked; so many values lie there, of which the first is an object with a
+        // table.
+        unsafe {
+            let first = ffi::lua_gettop(self.0) - kept + 1;
+            self.move_item(first, first, key, take);
+            ffi::lua_settop(self.0, first);
+        }
+        1
+    }
+
+    /// Puts the index of a case onto its stack, and behind it what lies under the key in the table of the kept value
+    /// `at`, or true, in place of the `kept` values, which are two at least. `[-kept, +2, -]`
+    pub(crate) fn answer_case(
+        self,
+        kept: i32,
+        index: i32,
+        at: i32,
+        item: Option<(u32, bool)>,
+    ) -> i32 {
+        // SAFETY: as in `answer_item`; the coroutine has room for one value more.
+        unsafe {
+            let first = ffi::lua_gettop(self.0) - kept + 1;
+            if let Some((key, take)) = item {
+                self.move_item(first + at, first + 1, key, take);
+            } else {
+                ffi::lua_pushboolean(self.0, 1);
+                ffi::lua_replace(self.0, first + 1);
+            }
+            push_integer(self.0, index.into());
+            ffi::lua_replace(self.0, first);
+            ffi::lua_settop(self.0, first + 1);
+        }
+        2
+    }
+
+    /// Puts what lies under the key in the table of the object at the absolute index `object` into the slot `to`, above
+    /// which the table is left; `take` takes it out. `[-0, +1, -]`
+    ///
+    /// # Safety
+    /// The coroutine is parked and keeps values there; something lies under the key, so that storing nil takes no memory.
+    #[inline(always)]
+    unsafe fn move_item(self, object: c_int, to: c_int, key: u32, take: bool) {
+        let co = self.0;
+        // SAFETY: the caller's promise; a parked coroutine has four free slots above what it keeps.
+        unsafe {
+            compat::user_value(co, object); // t
+            let table = ffi::lua_gettop(co);
+            compat::raw_get(co, table, key.into()); // t v
+            ffi::lua_replace(co, to); // t
+            if take {
+                ffi::lua_pushnil(co); // t nil
+                ffi::lua_rawseti(co, table, key.into()); // t
+            }
+        }
     }
 
     /// Is the first of the `count` values on top of its stack true?

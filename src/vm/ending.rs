@@ -316,6 +316,8 @@ pub(super) unsafe extern "C-unwind" fn begin_epilogue(l: *mut lua_State) -> c_in
     unsafe {
         let ending = &*ffi::lua_touserdata(l, 1).cast::<Ending>();
         let library = &*ending.library;
+        // What stands in for it cannot be yielded across.
+        library.helpers.load(l, library);
         let co = ffi::lua_newthread(l); // e co
         compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.epilogue as _); // e co f
         ffi::lua_pushinteger(l, ending.task.slot.key() as _); // e co f slot
@@ -382,6 +384,12 @@ unsafe fn push_error(l: *mut lua_State, ending: &Ending) {
     unsafe {
         match ending.error {
             ErrorAt::Top => {
+                // It stays there, too: where there is no memory for more, it is looked for once again.
+                if ffi::lua_checkstack(ending.co, 1) == 0 {
+                    ffi::lua_pushstring(l, c"not enough memory".as_ptr());
+                    entry::raise_top(l);
+                }
+                ffi::lua_pushvalue(ending.co, -1);
                 ffi::lua_xmove(ending.co, l, 1);
                 ffi::luaL_traceback(l, ending.co, std::ptr::null(), 0);
             }
@@ -465,6 +473,6 @@ unsafe fn is_cancelled_error(l: *mut lua_State, index: c_int, library: &Library)
         }
         let metatable = ffi::lua_topointer(l, -1);
         ffi::lua_settop(l, -2);
-        metatable == library.cancelled
+        metatable == library.cancelled.pointer
     }
 }

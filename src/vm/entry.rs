@@ -2,9 +2,10 @@
 
 use super::compat;
 use super::coroutine::Coroutine;
-use super::library::{Function, Library};
+use super::function::Function;
+use super::library::Library;
 use super::lists::number_at;
-use super::marks::{is_alarm, pass_mark};
+use super::marks::{alarm_mark, answer_mark, is_alarm, pass_mark};
 use super::object::Object;
 use super::outcome::{Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
 use super::push::push;
@@ -52,6 +53,9 @@ pub(crate) trait Host: Sized + 'static {
     /// Has the task that has just been resumed, or one before it, been given the mark that makes a call raise? Asked
     /// once.
     fn takes_alarm(&self) -> bool;
+    /// The main task of the thread has returned what lies on the stack of `state` from `first` on, true before it; answers
+    /// whether that could be written down.
+    fn concludes(&self, state: State, first: i32) -> bool;
     /// Let tasks run until `id` and all others have ended.
     fn run_until(&self, stack: &Stack, id: u64) -> Result<Outcome, Fault>;
 }
@@ -374,9 +378,14 @@ unsafe extern "C-unwind" fn after_park<H: Host>(l: *mut lua_State, _: c_int, _: 
     // SAFETY: `l` runs this very call, whose upvalues are those of the function that yielded.
     unsafe {
         let count = ffi::lua_gettop(l);
-        if count == 1 && is_alarm(l, 1) {
+        if count == 1 && ffi::lua_type(l, 1) == ffi::LUA_TLIGHTUSERDATA {
             let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
-            raise_alarm(l, host.library());
+            let mark = ffi::lua_touserdata(l, 1);
+            if mark == alarm_mark() {
+                raise_alarm(l, host.library());
+            } else if mark == answer_mark() {
+                return push(l, host.library(), host.reply(), 1);
+            }
         }
         count
     }

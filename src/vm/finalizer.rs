@@ -1,7 +1,7 @@
 //! The finalizers of what the library itself puts into Lua: the runtime, and the sentinels of handles.
 
 use super::entry::Host;
-use super::object;
+use super::{farewell, object};
 use mlua::ffi::{self, lua_State};
 use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,8 +29,11 @@ pub(super) unsafe extern "C-unwind" fn dropped<H: Host>(l: *mut lua_State) -> c_
 /// Called by Lua with that userdata.
 pub(super) unsafe extern "C-unwind" fn close<H: Host>(l: *mut lua_State) -> c_int {
     // SAFETY: only the runtime's userdata, which holds an `H`, has this finalizer, and no script can reach it.
-    let host = unsafe { &*ffi::lua_touserdata(l, 1).cast::<H>() };
+    let host = unsafe { ffi::lua_touserdata(l, 1).cast::<H>() };
     // A panic must not cross into Lua; there is nobody left to tell.
-    let _ = catch_unwind(AssertUnwindSafe(|| host.close()));
+    // SAFETY: as above; the memory is Lua's until it is freed.
+    let _ = catch_unwind(AssertUnwindSafe(|| unsafe { (*host).close() }));
+    // SAFETY: this is the host's finalizer, which Lua calls once.
+    unsafe { farewell::expect(l, host) };
     0
 }

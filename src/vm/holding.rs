@@ -1,4 +1,5 @@
-//! Who holds a parked task where the registry does not: the handle of a task, or the objects that it waits at.
+//! Who holds a parked task where the registry does not: the handle of a task, the objects that it waits at, or the
+//! supervisor for an event of which it waits.
 
 use super::library::Library;
 use super::outcome::TaskName;
@@ -16,6 +17,8 @@ pub(crate) enum Holder {
     Task(TaskName),
     /// The objects among the so many values that its parked call keeps.
     Objects(i32),
+    /// The supervisor that has the list at this place.
+    List(u32),
 }
 
 /// Lets the parked task be held by what it waits for, the task of `holder`, and no longer by the registry: where
@@ -47,6 +50,13 @@ pub(super) unsafe fn loosen(
                     ffi::lua_rawseti(l, -2, -task.slot.key());
                 }
                 ffi::lua_settop(l, base + 3); // h u co
+            }
+        } else if let Holder::List(place) = holder {
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.listings as _); // h u ls
+            compat::raw_get(l, base + 3, place.into()); // h u ls held?
+            if !weak && ffi::lua_type(l, base + 4) == ffi::LUA_TTABLE {
+                ffi::lua_pushvalue(l, base + 1); // h u ls held h
+                ffi::lua_rawseti(l, base + 4, task.slot.key());
             }
         } else if let Holder::Task(holder) = holder
             && holder != task

@@ -3,38 +3,30 @@
 use super::clock::Clocks;
 use super::entry::{self, Host};
 use super::finalizer;
+use super::function::Function;
 use super::helpers::Helpers;
-use super::object::{self, Class, Metatable};
+use super::object::{Class, Metatable};
 use super::protected::Protected;
-use super::{chunks, compat, registry, state};
+use super::{asking, compat, making, registry, state};
 use mlua::ffi::{self, lua_CFunction, lua_State};
 use std::any::TypeId;
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::os::raw::{c_int, c_void};
-
-/// One function as Lua sees it.
-pub(crate) struct Function {
-    /// Its name, in tables and messages.
-    pub(crate) name: &'static CStr,
-    /// Is its first argument the object before the colon?
-    pub(crate) method: bool,
-    /// Does it wait, so that a cancel may have to be raised when it comes back?
-    pub(crate) waits: bool,
-    /// The trampoline to the Rust function.
-    pub(crate) entry: lua_CFunction,
-}
 
 /// One class of objects as Lua sees it. Its place in the list is its `Class`.
 pub(crate) struct ClassDef {
     /// What `tostring` and messages call it.
     pub(crate) name: &'static CStr,
+    /// The field in `coev` of the submodule that makes such objects, and completes their methods.
+    pub(crate) module: &'static CStr,
     /// What `__index` holds.
     pub(crate) methods: &'static [Function],
     /// `__tostring`.
     pub(crate) tostring: &'static Function,
 }
 
-/// What the library consists of.
+/// What the library consists of. Most of it is made when it is first asked for: see `demand`.
 pub(crate) struct Parts {
     /// The functions of `coev` itself.
     pub(crate) functions: &'static [Function],
@@ -42,16 +34,19 @@ pub(crate) struct Parts {
     pub(crate) task: ClassDef,
     /// The classes of objects, numbered through.
     pub(crate) classes: &'static [&'static [ClassDef]],
-    /// The submodules: name, name in `package.loaded`, functions.
+    /// The submodules.
     pub(crate) modules: &'static [Module],
-    /// More Lua source of submodules, called as theirs is when all of them are there.
+    /// More Lua source of submodules, called as theirs is, and after that.
     pub(crate) additions: &'static [Addition],
     /// The functions that only the embedded Lua sees.
     pub(crate) natives: &'static [&'static [Function]],
-    /// Called with the table of these, and the two marks; answers the Lua functions that `Library` keeps.
+    /// Called with the table of these, the mark of nested coroutines and the metatable of cancelled errors; answers the
+    /// Lua functions that `Library` keeps.
     pub(crate) helpers: Source,
-    /// Called with the table of coev, that of the natives, and the methods of tasks: adds what is better said in Lua.
-    pub(crate) sources: &'static [Source],
+    /// Called with the table of these, and the mark of calls that raise; answers the function that guards others.
+    pub(crate) guards: Source,
+    /// What else is better said in Lua.
+    pub(crate) chapters: &'static [Chapter],
 }
 
 /// A submodule.
@@ -65,6 +60,27 @@ pub(crate) struct Module {
     /// Lua source that is called with the module's table, coev's and that of the natives, and adds what is better
     /// said in Lua.
     pub(crate) sources: &'static [Source],
+    /// What that makes beside the module.
+    pub(crate) makes: Makes,
+}
+
+/// Lua source of `coev` itself.
+pub(crate) struct Chapter {
+    /// Called with the table of coev and that of the natives.
+    pub(crate) sources: &'static [Source],
+    /// What that makes.
+    pub(crate) makes: Makes,
+    /// Are the methods of tasks among it?
+    pub(crate) completes_tasks: bool,
+}
+
+/// What a piece of Lua source makes: it is run when one of these is first asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Makes {
+    /// Fields of `coev`.
+    pub(crate) fields: &'static [&'static CStr],
+    /// Fields of the natives' table.
+    pub(crate) natives: &'static [&'static CStr],
 }
 
 /// Lua source that belongs to a submodule.
@@ -84,9 +100,20 @@ pub(crate) struct Source {
     pub(crate) text: &'static str,
 }
 
-/// What the library keeps in the registry of its universe. Plain numbers and addresses: it may be jumped over.
-#[derive(Clone, Copy)]
+/// What the library keeps in the registry of its universe. Numbers and addresses: it may be jumped over.
 pub(crate) struct Library {
+    /// What it consists of.
+    pub(super) parts: &'static Parts,
+    /// The table that `require "coev"` answers. It fills itself from the next one.
+    pub(super) module: c_int,
+    /// coev's own table of its functions and submodules, whatever a script puts into the other one.
+    pub(super) own: c_int,
+    /// The table of the natives.
+    pub(super) natives: c_int,
+    /// The globals as they were, for the embedded Lua; none where all of that runs at once.
+    pub(super) globals: c_int,
+    /// Has everything been asked for?
+    pub(super) is_whole: Cell<bool>,
     /// The main coroutine, or null where Lua does not tell.
     pub(super) main: *mut lua_State,
     /// The table of the coroutines of live tasks.
@@ -97,12 +124,14 @@ pub(crate) struct Library {
     pub(super) desk: *mut lua_State,
     /// The metatable of handles.
     task: Metatable,
+    /// The methods of tasks.
+    pub(super) task_methods: c_int,
     /// The metatable of sentinels, which are collected with handles whose end matters.
     pub(super) sentinel: Metatable,
-    /// The metatables of the classes.
-    classes: [Metatable; MOST_CLASSES],
+    /// The metatables of the classes, once somebody has asked for them.
+    pub(super) classes: [Cell<Metatable>; MOST_CLASSES],
     /// The metatable of cancelled errors.
-    pub(super) cancelled: *const c_void,
+    pub(super) cancelled: Metatable,
     /// The coroutine inside a task's own one that runs, or did.
     pub(super) inner: c_int,
     /// Where the host lies.
@@ -111,6 +140,8 @@ pub(crate) struct Library {
     pub(super) holder: TypeId,
     /// What Lua keeps for tasks, by their place in the table.
     pub(super) belongings: c_int,
+    /// Where supervisors hold those that wait for their events, by the places of the lists. Weak.
+    pub(super) listings: c_int,
     /// What it keeps for timers.
     pub(super) clocks: Clocks,
     /// The names of what every universe has: of functions and modules, by themselves.
@@ -122,21 +153,21 @@ pub(crate) struct Library {
 }
 
 /// Room for the metatables of classes.
-const MOST_CLASSES: usize = 32;
+pub(super) const MOST_CLASSES: usize = 32;
 
 impl Library {
     /// The metatable of a class.
     #[inline(always)]
     pub(super) fn metatable(&self, class: Class) -> Metatable {
-        self.classes[usize::from(class.0)]
+        self.classes[usize::from(class.0)].get()
     }
 
     /// Is it the metatable of a class?
     #[inline]
     pub(super) fn is_class(&self, metatable: *const c_void) -> bool {
-        // Places without a class hold that of handles.
-        metatable != self.task.pointer
-            && self.classes.iter().any(|class| class.pointer == metatable)
+        self.classes
+            .iter()
+            .any(|class| class.get().pointer == metatable)
     }
 
     /// The metatable of handles.
@@ -149,7 +180,11 @@ impl Library {
     ///
     /// # Safety
     /// Called by Lua's loader with the running state `l`, which is of the Lua that this library is built for.
-    pub(super) unsafe fn open<H: Host>(l: *mut lua_State, parts: &Parts, start: fn(Library) -> H) {
+    pub(super) unsafe fn open<H: Host>(
+        l: *mut lua_State,
+        parts: &'static Parts,
+        start: fn(Library) -> H,
+    ) {
         // SAFETY: every line leaves the stack as the comment at its end says; nothing here has a destructor while Lua
         // may raise: the host itself is made when all is ready.
         unsafe {
@@ -161,111 +196,102 @@ impl Library {
             entry::probe(l);
             let memory = compat::new_userdata(l, size_of::<H>()).cast::<H>(); // host
             let host = ffi::lua_gettop(l);
-            ffi::lua_createtable(l, 0, 32); // host natives
-            let library = Library::set_up::<H>(l, parts, host); // host natives
-            for functions in parts.natives {
-                add_functions(l, host, library.helpers.guard, c"", functions);
-            }
-            ffi::lua_createtable(l, 0, 64); // host natives coev
-            add_functions(l, host, library.helpers.guard, c"", parts.functions);
-            for source in parts.sources {
-                ffi::lua_pushvalue(l, -1); // host natives coev coev
-                ffi::lua_pushvalue(l, -3); // host natives coev coev natives
-                call_source(l, *source, 2, 0); // host natives coev
-            }
-            for module in parts.modules {
-                add_module(l, host, library.helpers.guard, host + 1, module);
-            }
-            for addition in parts.additions {
-                ffi::lua_getfield(l, -1, addition.module.as_ptr()); // host natives coev m
-                ffi::lua_pushvalue(l, -2); // host natives coev m coev
-                ffi::lua_pushvalue(l, host + 1); // host natives coev m coev natives
-                call_source(l, addition.source, 3, 0); // host natives coev
-            }
-            ffi::lua_remove(l, -2); // host coev
+            let library = Library::set_up::<H>(l, parts, host); // host
+            let module = library.module;
 
             // From here on the host lives, and its finalizer ends it.
-            ffi::lua_createtable(l, 0, 1); // host coev mt
+            ffi::lua_createtable(l, 0, 1); // host mt
             ffi::lua_pushcclosure(l, finalizer::close::<H>, 0);
             ffi::lua_setfield(l, -2, c"__gc".as_ptr());
             memory.write(start(library));
-            ffi::lua_setmetatable(l, host); // host coev
-            ffi::lua_pushvalue(l, -1);
-            ffi::lua_rawsetp(l, ffi::LUA_REGISTRYINDEX, state::registry_key());
+            ffi::lua_setmetatable(l, host); // host
             ffi::lua_pushvalue(l, host);
             ffi::lua_rawsetp(l, ffi::LUA_REGISTRYINDEX, host_key());
+            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, module as _); // host coev
+            ffi::lua_pushvalue(l, -1);
+            ffi::lua_rawsetp(l, ffi::LUA_REGISTRYINDEX, state::registry_key());
             ffi::lua_remove(l, host); // coev
-            for module in parts.modules {
-                announce(l, module);
-            }
         }
     }
 
-    /// Makes metatables and registry entries. `[-0, +0, m]`
+    /// Makes the tables, metatables and registry entries that are there from the start. `[-0, +0, m]`
     ///
     /// # Safety
-    /// As `open`; the userdata of the host is at `host`, the table of the natives on top.
-    unsafe fn set_up<H: Host>(l: *mut lua_State, parts: &Parts, host: c_int) -> Library {
+    /// As `open`; the userdata of the host is at `host`, on top.
+    unsafe fn set_up<H: Host>(l: *mut lua_State, parts: &'static Parts, host: c_int) -> Library {
         // SAFETY: as `open`.
         unsafe {
+            ffi::lua_createtable(l, 0, 32);
             let natives = ffi::lua_gettop(l);
             compat::push_main_coroutine(l);
             let main = ffi::lua_tothread(l, -1);
             ffi::lua_settop(l, -2);
-            ffi::lua_createtable(l, 0, 0);
-            let anchors = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
-            ffi::lua_createtable(l, 0, 0);
-            ffi::lua_createtable(l, 0, 1);
-            ffi::lua_pushstring(l, c"v".as_ptr());
-            ffi::lua_setfield(l, -2, c"__mode".as_ptr());
-            ffi::lua_setmetatable(l, -2);
-            let handles = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
+            let anchors = new_table(l);
+            let handles = {
+                ffi::lua_createtable(l, 0, 0);
+                ffi::lua_createtable(l, 0, 1);
+                ffi::lua_pushstring(l, c"v".as_ptr());
+                ffi::lua_setfield(l, -2, c"__mode".as_ptr());
+                ffi::lua_setmetatable(l, -2);
+                ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
+            };
             let belongings = keep_table(l, natives, c"belongings");
             let desk = registry::new_desk(l, anchors, belongings);
             let known = keep_table(l, natives, c"known");
+            ffi::lua_createtable(l, 0, 0);
+            ffi::lua_setfield(l, natives, c"metatables".as_ptr());
             ffi::lua_pushboolean(l, 0);
             let inner = ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX);
-            let (helpers, cancelled) = Helpers::set_up(l, parts.helpers, natives);
-            let task = new_metatable(l, host, helpers.guard, &parts.task, false);
-            compat::raw_get(l, ffi::LUA_REGISTRYINDEX, task.reference as _);
-            ffi::lua_getfield(l, -1, c"__index".as_ptr());
-            ffi::lua_setfield(l, natives, c"task_methods".as_ptr());
-            ffi::lua_setfield(l, natives, c"task_class".as_ptr());
+            ffi::lua_createtable(l, 0, 0);
+            let cancelled = Metatable::keep(l);
+            let (task, task_methods) = asking::new_task_metatable::<H>(l, host, &parts.task);
             let sentinel = new_sentinel_metatable(l, host, finalizer::dropped::<H>);
-            ffi::lua_createtable(l, 0, 32); // metatables
-            let mut classes = [task; MOST_CLASSES];
-            for (place, class) in classes
-                .iter_mut()
-                .zip(parts.classes.iter().copied().flatten())
-            {
-                *place = new_metatable(l, host, helpers.guard, class, true);
-                compat::raw_get(l, ffi::LUA_REGISTRYINDEX, place.reference as _);
-                ffi::lua_getfield(l, -1, c"__index".as_ptr());
-                ffi::lua_setfield(l, natives, class.name.as_ptr());
-                ffi::lua_setfield(l, -2, class.name.as_ptr()); // metatables
-            }
-            ffi::lua_setfield(l, natives, c"metatables".as_ptr());
             let clocks = Clocks::set_up(l, natives);
             let protected = Protected::set_up(l);
+            let helpers = Helpers::set_up::<H>(l, host);
+            let globals = making::keep_globals(l);
+            let own = asking::new_own_table::<H>(l, host);
+            let module = asking::new_module_table::<H>(l, host);
+            asking::let_natives_ask::<H>(l, host);
             Library {
+                parts,
+                module,
+                own,
+                natives: ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX),
+                globals,
+                is_whole: Cell::new(false),
                 main,
                 anchors,
                 handles,
                 desk,
                 task,
+                task_methods,
                 sentinel,
-                classes,
+                classes: [const { Cell::new(Metatable::UNMADE) }; MOST_CLASSES],
                 cancelled,
                 host: ffi::lua_touserdata(l, host),
                 holder: TypeId::of::<H::Holder>(),
                 inner,
                 belongings,
+                listings: keep_table(l, natives, c"listings"),
                 clocks,
                 known,
                 protected,
                 helpers,
             }
         }
+    }
+}
+
+/// A new table, kept in the registry. `[-0, +0, m]`
+///
+/// # Safety
+/// As `Library::open`.
+unsafe fn new_table(l: *mut lua_State) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_createtable(l, 0, 0);
+        ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
     }
 }
 
@@ -298,105 +324,10 @@ pub(super) unsafe fn host<H: Host>(l: *mut lua_State) -> *const H {
 }
 
 /// A place in this library's memory whose address no other library has: the key of its host in the registry.
-fn host_key() -> *const c_void {
+pub(super) fn host_key() -> *const c_void {
     /// Only its address counts.
     static KEY: u8 = 1;
     (&raw const KEY).cast()
-}
-
-impl Function {
-    /// What to say of a bad argument: methods count without the object, as Lua does.
-    pub(super) fn bad_argument(&self, slot: i32, problem: &str) -> String {
-        let name = self.name.to_str().unwrap_or("?");
-        match (self.method, slot) {
-            (true, 1) => format!("calling '{name}' on bad self ({problem})"),
-            (true, slot) => format!("bad argument #{} to '{name}' ({problem})", slot - 1),
-            (false, slot) => format!("bad argument #{slot} to '{name}' ({problem})"),
-        }
-    }
-}
-
-/// Sets functions, those of a class or none, each with the host, its own description and the host's address as upvalues, in the table on top. `[-0, +0, m]`
-///
-/// # Safety
-/// As `Library::open`; a table is on top, the host at the absolute index `host`.
-unsafe fn add_functions(
-    l: *mut lua_State,
-    host: c_int,
-    guard: c_int,
-    class: &CStr,
-    functions: &'static [Function],
-) {
-    for function in functions {
-        // SAFETY: the caller's promise.
-        unsafe {
-            push_function(l, host, function);
-            if compat::NEEDS_GUARD && function.waits {
-                compat::raw_get(l, ffi::LUA_REGISTRYINDEX, guard as _);
-                ffi::lua_insert(l, -2);
-                ffi::lua_pushstring(l, function.name.as_ptr());
-                ffi::lua_pushstring(l, class.as_ptr());
-                ffi::lua_call(l, 3, 1);
-            }
-            ffi::lua_setfield(l, -2, function.name.as_ptr());
-        }
-    }
-}
-
-/// Pushes one function. `[-0, +1, m]`
-///
-/// # Safety
-/// As `add_functions`.
-unsafe fn push_function(l: *mut lua_State, host: c_int, function: &'static Function) {
-    // SAFETY: the caller's promise; the description is static.
-    unsafe {
-        ffi::lua_pushvalue(l, host);
-        ffi::lua_pushlightuserdata(l, (&raw const *function).cast_mut().cast());
-        ffi::lua_pushlightuserdata(l, ffi::lua_touserdata(l, host));
-        ffi::lua_pushcclosure(l, function.entry, 3);
-    }
-}
-
-/// Makes the metatable of a class: `__index` is a table that `pairs` walks. `[-0, +0, m]`
-///
-/// # Safety
-/// As `add_functions`.
-unsafe fn new_metatable(
-    l: *mut lua_State,
-    host: c_int,
-    guard: c_int,
-    class: &ClassDef,
-    counted: bool,
-) -> Metatable {
-    // SAFETY: the caller's promise.
-    unsafe {
-        ffi::lua_createtable(l, 0, 4); // mt
-        ffi::lua_pushstring(l, class.name.as_ptr());
-        ffi::lua_setfield(l, -2, c"__name".as_ptr());
-        ffi::lua_createtable(l, 0, 32); // mt methods
-        add_functions(l, host, guard, class.name, class.methods);
-        if counted {
-            ffi::lua_pushstring(l, class.name.as_ptr());
-            ffi::lua_setfield(l, -2, c"class".as_ptr());
-        }
-        ffi::lua_setfield(l, -2, c"__index".as_ptr()); // mt
-        if let Some(len) = class.methods.iter().find(|method| method.name == c"len") {
-            push_function(l, host, len);
-            ffi::lua_setfield(l, -2, c"__len".as_ptr()); // mt
-        }
-        push_function(l, host, class.tostring);
-        ffi::lua_setfield(l, -2, c"__tostring".as_ptr()); // mt
-        if counted {
-            ffi::lua_pushvalue(l, -1);
-            ffi::lua_pushcclosure(l, object::collect, 1);
-            ffi::lua_setfield(l, -2, c"__gc".as_ptr()); // mt
-        }
-        let pointer = ffi::lua_topointer(l, -1);
-        Metatable {
-            reference: ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX),
-            pointer,
-        }
-    }
 }
 
 /// Makes the metatable of sentinels. `[-0, +0, m]`
@@ -414,71 +345,6 @@ unsafe fn new_sentinel_metatable(
         ffi::lua_pushvalue(l, host);
         ffi::lua_pushcclosure(l, finalizer, 1);
         ffi::lua_setfield(l, -2, c"__gc".as_ptr()); // mt
-        let pointer = ffi::lua_topointer(l, -1);
-        Metatable {
-            reference: ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX),
-            pointer,
-        }
-    }
-}
-
-/// Adds a submodule to the table of coev on top. `[-0, +0, m]`
-///
-/// # Safety
-/// As `add_functions`.
-unsafe fn add_module(
-    l: *mut lua_State,
-    host: c_int,
-    guard: c_int,
-    natives: c_int,
-    module: &'static Module,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        ffi::lua_createtable(l, 0, 32); // coev m
-        add_functions(l, host, guard, c"", module.functions);
-        for source in module.sources {
-            ffi::lua_pushvalue(l, -1); // coev m m
-            ffi::lua_pushvalue(l, -3); // coev m m coev
-            ffi::lua_pushvalue(l, natives); // coev m m coev natives
-            call_source(l, *source, 3, 0); // coev m
-        }
-        ffi::lua_setfield(l, -2, module.name.as_ptr()); // coev
-    }
-}
-
-/// Compiles a source and calls it with the `arguments` values on top. `[-arguments, +results, e]`
-///
-/// # Safety
-/// As `Library::open`.
-pub(super) unsafe fn call_source(
-    l: *mut lua_State,
-    source: Source,
-    arguments: c_int,
-    results: c_int,
-) {
-    // SAFETY: the caller's promise; the text is static.
-    unsafe {
-        if chunks::load(l, source) != ffi::LUA_OK {
-            entry::raise_top(l);
-        }
-        ffi::lua_insert(l, -1 - arguments);
-        ffi::lua_call(l, arguments, results);
-    }
-}
-
-/// Puts a submodule of the table on top into `package.loaded`. `[-0, +0, m]`
-///
-/// # Safety
-/// As `Library::open`.
-unsafe fn announce(l: *mut lua_State, module: &Module) {
-    // SAFETY: the caller's promise; `_LOADED` is the registry's name of `package.loaded` in every Lua.
-    unsafe {
-        ffi::lua_getfield(l, ffi::LUA_REGISTRYINDEX, c"_LOADED".as_ptr()); // coev loaded
-        if ffi::lua_type(l, -1) == ffi::LUA_TTABLE {
-            ffi::lua_getfield(l, -2, module.name.as_ptr()); // coev loaded m
-            ffi::lua_setfield(l, -2, module.loaded_as.as_ptr()); // coev loaded
-        }
-        ffi::lua_settop(l, -2); // coev
+        Metatable::keep(l)
     }
 }

@@ -1,9 +1,9 @@
 //! What happens when Lua loads the library: is it the right Lua, and is the library there already?
 
-use super::compat;
 use super::entry::{Host, raise_text};
-use super::library::{Library, Parts};
-use mlua::ffi::{self, lua_State};
+use super::library::{self, Library, Parts};
+use super::{asking, compat};
+use mlua::ffi::lua_State;
 use std::ffi::CStr;
 use std::io::Write as _;
 use std::os::raw::c_int;
@@ -37,7 +37,7 @@ pub(crate) use entry_points;
 /// Called by Lua's loader with the running state `l`.
 pub(crate) unsafe fn load<H: Host>(
     l: *mut lua_State,
-    parts: &Parts,
+    parts: &'static Parts,
     start: fn(Library) -> H,
     interpreter: Option<&str>,
     field: Option<&CStr>,
@@ -51,9 +51,7 @@ pub(crate) unsafe fn load<H: Host>(
     // SAFETY: the caller's promise; the Lua is the right one.
     unsafe {
         Library::open(l, parts, start);
-        if let Some(field) = field {
-            ffi::lua_getfield(l, -1, field.as_ptr());
-        }
+        asking::push_module(l, (*library::host::<H>(l)).library(), field);
     }
     1
 }

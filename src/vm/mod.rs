@@ -6,6 +6,8 @@
 
 #![allow(unsafe_code, reason = "this floor is one of the two where it lives")]
 
+mod ask;
+mod asking;
 mod batch;
 mod brief;
 mod chunks;
@@ -13,9 +15,12 @@ mod clock;
 mod compat;
 pub(crate) mod copy;
 mod coroutine;
+mod demand;
 mod ending;
 mod entry;
+mod farewell;
 mod finalizer;
+mod function;
 mod helpers;
 mod holding;
 mod hookable;
@@ -23,6 +28,7 @@ mod library;
 mod limit;
 mod lists;
 mod load;
+mod making;
 mod marks;
 mod object;
 mod outcome;
@@ -36,6 +42,7 @@ mod stack;
 mod state;
 mod universe;
 
+pub(crate) use ask::AtOnce;
 pub(crate) use batch::{Readies, gathering as entry_gathering};
 pub(crate) use brief::{Wakes, here as entry_here, wake as entry_wake};
 pub(crate) use clock::{
@@ -46,9 +53,10 @@ pub(crate) use compat::{CLOSES_VARIABLES, NESTED_WAITS};
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
 pub(crate) use entry::{Host, leaving as entry_leaving, listing as entry_listing, of as entry_of};
+pub(crate) use function::Function;
 pub(crate) use holding::Holder;
 pub(crate) use hookable::Hookable;
-pub(crate) use library::{Addition, ClassDef, Function, Library, Module, Parts, Source};
+pub(crate) use library::{Addition, Chapter, ClassDef, Library, Makes, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
 pub(crate) use object::{Class, Object};
 pub(crate) use outcome::{

@@ -1,8 +1,8 @@
 //! Rust values inside userdata. A userdata holds one counted reference; an operation may hold another.
 
-use super::compat;
 use super::copy::Shared;
 use super::library::Library;
+use super::{compat, demand};
 use mlua::ffi::{self, lua_State};
 use std::any::{Any, TypeId};
 use std::cell::Cell;
@@ -39,6 +39,37 @@ pub(super) struct Metatable {
     pub(super) pointer: *const c_void,
 }
 
+impl Metatable {
+    /// That of a class which nobody has asked for: no userdata has it.
+    pub(super) const UNMADE: Metatable = {
+        /// Only its address counts.
+        static NOTHING: u8 = 2;
+        Metatable {
+            reference: 0,
+            pointer: (&raw const NOTHING).cast(),
+        }
+    };
+
+    /// Keeps the table on top in the registry. `[-1, +0, m]`
+    ///
+    /// # Safety
+    /// `l` is the running state, outside `catch_unwind`; a table is on top.
+    pub(super) unsafe fn keep(l: *mut lua_State) -> Metatable {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Metatable {
+                pointer: ffi::lua_topointer(l, -1),
+                reference: ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX),
+            }
+        }
+    }
+
+    /// Is it there?
+    pub(super) fn is_made(&self) -> bool {
+        self.reference != 0
+    }
+}
+
 /// What lies in the userdata's memory.
 #[repr(C)]
 struct Payload {
@@ -48,6 +79,8 @@ struct Payload {
     host: *const c_void,
     /// Has the userdata a table of its own?
     has_table: Cell<bool>,
+    /// The class: what its metatable says, in two calls less.
+    class: Cell<Class>,
     /// The object. `None` after `__gc`.
     object: Option<Rc<dyn Object>>,
 }
@@ -55,7 +88,7 @@ struct Payload {
 /// Pushes a new userdata that holds `object`. `[-0, +1, m]`
 ///
 /// # Safety
-/// `l` is the running state with three free slots, outside `catch_unwind`; `object` is owned by the runtime's reply,
+/// `l` is the running state with eight free slots, outside `catch_unwind`; `object` is owned by the runtime's reply,
 /// so that nothing leaks when this raises.
 pub(super) unsafe fn push(
     l: *mut lua_State,
@@ -66,11 +99,15 @@ pub(super) unsafe fn push(
     // SAFETY: the memory is written before the metatable, and with it `__gc`, is set; a `Payload` is aligned to 8, as
     // Lua aligns userdata.
     unsafe {
+        if !library.metatable(class).is_made() {
+            demand::open_class(l, library, class);
+        }
         let memory = compat::new_userdata(l, size_of::<Payload>()).cast::<Payload>();
         memory.write(Payload {
             id: TypeId::of::<()>(),
             host: library.host,
             has_table: Cell::new(false),
+            class: Cell::new(class),
             object: None,
         });
         compat::raw_get(
@@ -166,6 +203,59 @@ pub(super) unsafe fn in_use<'a, H, T: Object>(
             &(*payload).has_table,
         ))
     }
+}
+
+/// As `in_use`, for a userdata whose memory lies there.
+///
+/// # Safety
+/// The userdata is as large as those that `push` makes, and somebody holds it while the references are used; `H` is the
+/// host of the universe.
+#[inline(always)]
+pub(super) unsafe fn in_use_at<'a, H, T: Object>(memory: *const c_void) -> Option<(&'a H, &'a T)> {
+    // SAFETY: as in `in_use`.
+    unsafe {
+        let payload = memory.cast::<Payload>();
+        if (*payload).id != TypeId::of::<T>() {
+            return None;
+        }
+        let object = (*payload).object.as_ref()?;
+        Some((
+            &*(*payload).host.cast::<H>(),
+            &*Rc::as_ptr(object).cast::<T>(),
+        ))
+    }
+}
+
+/// The class of the value at `index`, and a share in its object, if it was made for a `T`; that has gone when `__gc` has
+/// been called. `[-0, +0, -]`
+///
+/// # Safety
+/// As `typed`.
+#[inline(always)]
+pub(super) unsafe fn classed<T: Object>(
+    l: *mut lua_State,
+    index: c_int,
+) -> Option<(Class, Option<Rc<T>>)> {
+    // SAFETY: the id says that the object is a `T`, so that is what the counted reference points to.
+    unsafe {
+        let payload = payload(l, index, TypeId::of::<T>())?;
+        let object = (*payload).object.as_ref();
+        let object = object.map(|object| Rc::from_raw(Rc::into_raw(Rc::clone(object)).cast::<T>()));
+        Some(((*payload).class.get(), object))
+    }
+}
+
+/// Notes that the userdata at `index` has got the metatable of another class. `[-0, +0, -]`
+///
+/// # Safety
+/// `l` is a live state, and a userdata that `push` made is at `index`.
+pub(super) unsafe fn set_class(l: *mut lua_State, index: c_int, class: Class) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*ffi::lua_touserdata(l, index).cast::<Payload>())
+            .class
+            .set(class)
+    };
 }
 
 /// As `typed`, with a share in the object.

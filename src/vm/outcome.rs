@@ -51,6 +51,8 @@ pub(crate) enum Leave {
     GivingWay,
     /// It waits to be resumed.
     Suspended,
+    /// It waits for an operation, in a call of its own coroutine that takes the answer where it lies.
+    Waiting,
 }
 
 /// Where a yield goes.
@@ -336,6 +338,14 @@ impl Value {
             self,
             Value::Nil | Value::Boolean(_) | Value::Integer(_) | Value::Number(_) | Value::Alarm
         )
+    }
+
+    /// Can it be pushed by the call itself, whose arguments are gone by then?
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Value::Text(_) | Value::Held(_) | Value::Bytes(_) | Value::Object(..)
+        ) || self.is_plain()
     }
 
     /// Does it lie in the table of an object, and no memory is needed to get it from there?

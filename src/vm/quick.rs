@@ -28,20 +28,30 @@ pub(crate) enum Quick {
 
 /// What these methods need of objects that keep Lua values.
 pub(crate) trait Keeps<H: Host> {
-    /// The key under which the next value goes; none where no value is kept.
-    fn vacancy(&self) -> Option<u32>;
+    /// The key under which the next value goes; none where no value is kept. Is it the value of a `flag`, or is it sent?
+    fn vacancy(&self, flag: bool) -> Option<u32>;
     /// A value lies under that key: takes it over, if it can; waits only with a `state` to wait in. The other answer is
     /// the key of a value that is kept no more.
     fn take_over(&self, host: &H, state: Option<State>) -> (Quick, Option<u32>);
     /// Gives a value away; answers its key, which the caller empties, or what to do without one. Waits only with a
     /// `state` to wait in.
     fn give_away(&self, host: &H, state: Option<State>) -> Result<u32, Quick>;
+    /// Takes a key for a value that can be handed over at once.
+    fn claim(&self) -> Option<u32>;
+    /// Takes over the value under a key that was claimed; answers whether it could. Else the key is free again.
+    fn hand(&self, host: &H, key: u32) -> bool;
+    /// Gives a value away at once; answers its key, which stays in use until it is freed.
+    fn take(&self, host: &H) -> Option<u32>;
+    /// Nothing lies under the key any more.
+    fn free(&self, key: u32);
+    /// Would it give a value away?
+    fn has_something(&self) -> bool;
 }
 
-/// Runs the short way so that a panic leads to the long one.
+/// Runs a short way; none where it panics, which leads to the long one.
 #[inline(always)]
-fn guarded(work: impl FnOnce() -> Quick) -> Quick {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Quick::No)
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// Ends the short way. `[-0, +n, -]`
@@ -70,7 +80,7 @@ unsafe fn finish<H: Host>(l: *mut lua_State, host: &H, quick: Quick) -> c_int {
 pub(crate) const fn call<H, S, F>(_short: S, _body: F) -> lua_CFunction
 where
     H: Host,
-    S: Fn(&H, &H::Holder, State) -> Quick + Copy,
+    S: Fn(&H, &H::Holder, Option<State>) -> Quick + Copy,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
     assert!(size_of::<S>() == 0, "only plain functions can be entries");
@@ -84,7 +94,7 @@ where
 unsafe extern "C-unwind" fn quick_call<H, S, F>(l: *mut lua_State) -> c_int
 where
     H: Host,
-    S: Fn(&H, &H::Holder, State) -> Quick + Copy,
+    S: Fn(&H, &H::Holder, Option<State>) -> Quick + Copy,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
     // SAFETY: as in `entry::trampoline`; the object stays at index 1.
@@ -95,7 +105,7 @@ where
             && !host.is_closed()
         {
             let short = std::mem::zeroed::<S>();
-            let quick = guarded(|| short(host, object, State::new(l)));
+            let quick = guarded(|| short(host, object, Some(State::new(l)))).unwrap_or(Quick::No);
             if quick != Quick::No {
                 return finish(l, host, quick);
             }
@@ -104,16 +114,16 @@ where
     }
 }
 
-/// The C function of a method that gives the object a value to keep: its second argument, or true for none where there
-/// is an `OR_TRUE`. Without a `SHORT` way it is only put there.
-pub(crate) const fn store<H, F, const OR_TRUE: bool, const WAITS: bool, const SHORT: bool>(
+/// The C function of a method that gives the object a value to keep: its second argument, or true for none where it is
+/// the value of a flag. Without a `SHORT` way it is only put there.
+pub(crate) const fn store<H, F, const FLAG: bool, const WAITS: bool, const SHORT: bool>(
     _body: F,
 ) -> lua_CFunction
 where
     H: Host<Holder: Keeps<H>>,
     F: Fn(&H, &Stack) -> Result<Outcome, Fault> + Copy,
 {
-    quick_store::<H, F, OR_TRUE, WAITS, SHORT>
+    quick_store::<H, F, FLAG, WAITS, SHORT>
 }
 
 /// Puts the value into the object's table, and lets the object take it over. Where it does not, the long way finds the
@@ -124,7 +134,7 @@ where
 unsafe extern "C-unwind" fn quick_store<
     H,
     F,
-    const OR_TRUE: bool,
+    const FLAG: bool,
     const WAITS: bool,
     const SHORT: bool,
 >(
@@ -138,11 +148,11 @@ where
     // of the value yet.
     unsafe {
         if let Some((host, object, has_table)) = object::in_use::<H, H::Holder>(l, 1)
-            && (OR_TRUE || ffi::lua_type(l, 2) > ffi::LUA_TNIL)
+            && (FLAG || ffi::lua_type(l, 2) > ffi::LUA_TNIL)
             && !host.is_closed()
-            && let Some(key) = object.vacancy()
+            && let Some(key) = object.vacancy(FLAG)
         {
-            if OR_TRUE && ffi::lua_type(l, 2) <= ffi::LUA_TNIL {
+            if FLAG && ffi::lua_type(l, 2) <= ffi::LUA_TNIL {
                 ffi::lua_settop(l, 1);
                 ffi::lua_pushboolean(l, 1);
             }
@@ -154,13 +164,14 @@ where
             ffi::lua_pushvalue(l, 2);
             ffi::lua_rawseti(l, -2, key.into());
             let arguments = ffi::lua_gettop(l) - 1;
-            if SHORT && (arguments == 2 || OR_TRUE || ffi::lua_type(l, 3) <= ffi::LUA_TNIL) {
+            if SHORT && (arguments == 2 || FLAG || ffi::lua_type(l, 3) <= ffi::LUA_TNIL) {
                 let mut unused = None;
                 let quick = guarded(|| {
                     let (quick, key) = object.take_over(host, WAITS.then(|| State::new(l)));
                     unused = key;
                     quick
-                });
+                })
+                .unwrap_or(Quick::No);
                 if let Some(key) = unused {
                     push_kept(l, 1, key, true);
                 }
@@ -230,7 +241,8 @@ where
                     Quick::Nothing
                 }
                 Err(quick) => quick,
-            });
+            })
+            .unwrap_or(Quick::No);
             if let Some(key) = key {
                 compat::user_value(l, 1); // t
                 compat::raw_get(l, -1, key.into()); // t v

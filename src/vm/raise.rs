@@ -2,7 +2,8 @@
 
 use super::compat;
 use super::entry::{Host, raise_top};
-use super::library::{Function, Library};
+use super::function::Function;
+use super::library::Library;
 use super::push::push;
 use super::registry;
 use mlua::ffi::{self, lua_State};

@@ -77,6 +77,8 @@ unsafe fn anchor(
     // raises (memory) leaves both tables as they were or with a slot that is set again by the next task of that index.
     unsafe {
         if compat::NEEDS_LUA_BASE && ffi::lua_iscfunction(l, 1) != 0 {
+            // What stands in for it is no Lua function.
+            library.helpers.load(l, library);
             compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.call as _); // f a… call
             ffi::lua_insert(l, 1); // call f a…
         }

@@ -11,7 +11,6 @@ use super::registry::Handle;
 use super::state::State;
 use crate::error::Fault;
 use mlua::ffi::{self, lua_State};
-use std::any::Any;
 use std::os::raw::c_int;
 use std::rc::Rc;
 
@@ -189,7 +188,7 @@ impl<'a> Stack<'a> {
 
     /// A number; a string that reads as one will do, as everywhere in Lua.
     pub(crate) fn number(&self, slot: i32) -> Result<f64, Fault> {
-        if !self.is_numeric(slot) {
+        if self.kind(slot) != ffi::LUA_TNUMBER && !self.is_numeric(slot) {
             return Err(self.expected(slot, "number"));
         }
         // SAFETY: `l` is the running state.
@@ -279,26 +278,13 @@ impl<'a> Stack<'a> {
         classes: &[Class],
         expected: &str,
     ) -> Result<Rc<T>, Fault> {
-        // SAFETY: `l` is the running state; the metatable's address shows that `push` made the userdata, which stays
-        // on the stack during the call.
-        let object = unsafe {
-            let metatable = object::metatable_of(self.l, slot);
-            if metatable.is_null()
-                || !classes
-                    .iter()
-                    .any(|class| self.library.metatable(*class).pointer == metatable)
-            {
-                return Err(self.expected(slot, expected));
+        // SAFETY: `l` is the running state; the value stays on its stack during the call.
+        match unsafe { object::classed::<T>(self.l, slot) } {
+            Some((class, object)) if classes.contains(&class) => {
+                object.ok_or_else(|| Fault::argument(slot, "the object has been collected"))
             }
-            object::borrow(self.l, slot)
-        };
-        let Some(object) = object else {
-            return Err(Fault::argument(slot, "the object has been collected"));
-        };
-        let object: Rc<dyn Any> = Rc::clone(object) as Rc<dyn Any>;
-        object
-            .downcast::<T>()
-            .map_err(|_| self.expected(slot, expected))
+            _ => Err(self.expected(slot, expected)),
+        }
     }
 
     /// The object at `slot` that tasks wait at, if it is one.
@@ -309,6 +295,12 @@ impl<'a> Stack<'a> {
 
     /// The same, without a share in it: it stays at `slot` as long as it is used.
     pub(crate) fn held_object<H: Host>(&self, slot: i32) -> Option<&'a H::Holder> {
+        // SAFETY: as in `holder`.
+        unsafe { object::typed(self.l, slot) }
+    }
+
+    /// The object of that type at `slot`, if it is one: it stays there as long as it is used.
+    pub(crate) fn typed<T: Object>(&self, slot: i32) -> Option<&'a T> {
         // SAFETY: as in `holder`.
         unsafe { object::typed(self.l, slot) }
     }
@@ -382,6 +374,12 @@ impl<'a> Stack<'a> {
         u32::try_from(number?).ok()
     }
 
+    /// Is there room for so many values more?
+    pub(crate) fn has_room(&self, count: i32) -> bool {
+        // SAFETY: `l` is the running state; to ask raises nothing.
+        unsafe { ffi::lua_checkstack(self.l, count) != 0 }
+    }
+
     /// Drops the value below the top one.
     pub(crate) fn drop_below_top(&self) {
         // SAFETY: two values lie there, as the caller promises.
@@ -423,6 +421,7 @@ impl<'a> Stack<'a> {
                 self.library.metatable(class).reference as _,
             );
             ffi::lua_setmetatable(self.l, slot);
+            object::set_class(self.l, slot, class);
         }
     }
 

@@ -61,6 +61,25 @@ impl State {
         self.0 == co.raw()
     }
 
+    /// The string at `index`, if there is one. It stays on the stack as long as it is used.
+    pub(super) fn string_at<'a>(self, index: i32) -> Option<&'a [u8]> {
+        // SAFETY: the state runs; a string is read where it lies.
+        unsafe {
+            if ffi::lua_type(self.0, index) != ffi::LUA_TSTRING {
+                return None;
+            }
+            let mut len = 0;
+            let pointer = ffi::lua_tolstring(self.0, index, &raw mut len);
+            Some(std::slice::from_raw_parts(pointer.cast::<u8>(), len))
+        }
+    }
+
+    /// How many values lie on its stack.
+    pub(crate) fn top(self) -> i32 {
+        // SAFETY: the state runs.
+        unsafe { ffi::lua_gettop(self.0) }
+    }
+
     /// The running coroutine, which is anchored by running.
     pub(crate) fn coroutine(self) -> Coroutine {
         // SAFETY: the state runs; whoever keeps the value longer keeps the coroutine, as the type says.
@@ -74,14 +93,16 @@ impl State {
         unsafe { compat::is_yieldable(self.0) }
     }
 
-    /// Puts a reply onto the stack of a parked coroutine, in place of the `kept` values there. `[-kept, +n, -]` on the
-    /// coroutine. `Err`: Lua has no memory; nothing has changed but that the reply is lost.
+    /// Puts a reply onto the stack of a parked coroutine, in place of the `kept` values there; where the parked call
+    /// `takes_answer`s, it pushes by itself what needs memory: a protected call less. `[-kept, +n, -]` on the coroutine.
+    /// `Err`: Lua has no memory; nothing has changed but that the reply is lost.
     pub(crate) fn deliver(
         self,
         library: &Library,
         slot: &ReplySlot,
         co: Coroutine,
         kept: i32,
+        takes_answer: bool,
         reply: Reply,
     ) -> Result<i32, Fault> {
         if reply.values().iter().all(super::outcome::Value::is_plain) {
@@ -93,7 +114,12 @@ impl State {
         if reply.values().iter().all(super::outcome::Value::is_at_hand) {
             return Ok(self.hand(co, kept, &reply));
         }
+        let is_answer = reply.values().iter().all(super::outcome::Value::is_answer);
         slot.set(reply);
+        if takes_answer && is_answer && !compat::NEEDS_GUARD {
+            co.forget(kept);
+            return Ok(co.answer_lies_ready());
+        }
         let delivery = Delivery { library, slot };
         // SAFETY: the call's frame has its 20 slots, of which this uses four; the protected function gets the address
         // of `delivery`, which outlives it. The first kept value is the object of the parked method.
@@ -106,7 +132,7 @@ impl State {
             );
             ffi::lua_pushlightuserdata(self.0, (&raw const delivery).cast_mut().cast());
             let mut arguments = 1;
-            if kept > 0 {
+            if kept > 0 && !is_answer {
                 ffi::lua_pushvalue(co.raw(), -kept);
                 ffi::lua_xmove(co.raw(), self.0, 1);
                 arguments = 2;
@@ -123,21 +149,6 @@ impl State {
             ffi::lua_xmove(self.0, co.raw(), count);
             Ok(count)
         }
-    }
-
-    /// Puts what lies under the key in the table of the first kept value onto a parked coroutine's stack, in place of the
-    /// `kept` values. `[-kept, +1, -]` on the coroutine.
-    pub(crate) fn hand_item(self, co: Coroutine, kept: i32, key: u32, take: bool) -> i32 {
-        let (l, co_l) = (self.0, co.raw());
-        // SAFETY: as in `hand`.
-        unsafe {
-            let first = ffi::lua_gettop(co_l) - kept + 1;
-            push_kept(co_l, first, key, take);
-            ffi::lua_xmove(co_l, l, 1);
-            co.forget(kept);
-            ffi::lua_xmove(l, co_l, 1);
-        }
-        1
     }
 
     /// As `deliver`, for what is plain or lies in the tables of objects that are among the kept values.

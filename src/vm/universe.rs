@@ -5,10 +5,13 @@ use super::entry::{Host, raise_top};
 use super::hookable::Hookable;
 use super::library::{self, Library, Parts};
 use super::limit::Limit;
-use super::{chunks, compat, copy};
+use super::state::State;
+use super::{asking, chunks, compat, copy, demand};
 use mlua::ffi::{self, lua_State};
+use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
 use std::os::raw::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -40,7 +43,7 @@ pub(crate) struct Settings {
 /// What `boot` in its protected call needs to know.
 struct Booting<'a, H> {
     /// What the library consists of.
-    parts: &'a Parts,
+    parts: &'static Parts,
     /// Starts the host.
     start: fn(Library) -> H,
     /// What the universe is like.
@@ -51,14 +54,16 @@ struct Booting<'a, H> {
 struct Running<'a> {
     /// The library of the universe.
     library: &'a Library,
-    /// The values that the thread's Lua begins with.
+    /// What messages call the chunk.
+    name: CString,
+    /// The chunk and its arguments.
     parcel: Option<Box<Parcel>>,
 }
 
 impl<H: Host> Universe<H> {
     /// Makes one. `Err`: there is no memory, or not as much as the limit says.
     pub(crate) fn open(
-        parts: &Parts,
+        parts: &'static Parts,
         start: fn(Library) -> H,
         settings: &Settings,
     ) -> Result<Universe<H>, String> {
@@ -111,17 +116,19 @@ impl<H: Host> Universe<H> {
         Arc::clone(&self.ceiling)
     }
 
-    /// Lets the Lua function that begins threads run with these values. `Err`: it has raised, which only happens for
-    /// want of memory.
-    pub(crate) fn run(&self, message: Arc<Message>) -> Result<(), String> {
+    /// Runs the chunk that comes first among the values, with the others, as the main task of a thread with this name,
+    /// and all tasks that there are then; the host learns how that has ended. `Err`: there is no memory for more.
+    pub(crate) fn run(&self, name: &str, message: Arc<Message>) -> Result<(), String> {
+        let chunk_name: String = name.chars().filter(|letter| *letter != '\0').collect();
         let mut running = Running {
             library: self.host().library(),
+            name: CString::new(format!("={chunk_name}")).unwrap_or_default(),
             parcel: Some(Box::new(Parcel::from(message))),
         };
         // SAFETY: the state is live and nothing runs in it; `running` outlives the call. A C function without upvalues
         // takes no memory since 5.2; before, what raises here for want of memory is caught by `lua_cpcall`.
         unsafe {
-            let status = compat::call_protected(self.l, begin, (&raw mut running).cast());
+            let status = compat::call_protected(self.l, begin::<H>, (&raw mut running).cast());
             let result = if status == ffi::LUA_OK {
                 Ok(())
             } else {
@@ -178,29 +185,106 @@ unsafe extern "C-unwind" fn boot<H: Host>(l: *mut lua_State) -> c_int {
             ffi::lua_pushlstring(l, value.as_ptr().cast(), value.len());
             ffi::lua_setfield(l, -2, name.as_ptr());
         }
-        ffi::lua_getfield(l, -1, c"loaded".as_ptr()); // package loaded
-        Library::open(l, booting.parts, booting.start); // package loaded coev
-        ffi::lua_setfield(l, -2, c"coev".as_ptr());
+        Library::open(l, booting.parts, booting.start); // package coev
+        ffi::lua_settop(l, -2); // package
+        if settings.memory_limit.is_some() {
+            (*library::host::<H>(l)).library().complete_natives(l);
+        }
+        asking::preload::<H>(l);
     }
     0
 }
 
-/// Calls the function that begins threads with the values of the `Running` at index 1. Runs protected.
+/// The slot of what the chunk is given to.
+const MAIN: c_int = 2;
+/// The slot of the chunk; the arguments follow.
+const CHUNK: c_int = 3;
+
+/// Does what the `Running` at index 1 says. Runs protected.
 ///
 /// # Safety
 /// Called only as the comment inside says.
-unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn begin<H: Host>(l: *mut lua_State) -> c_int {
     // SAFETY: only `Universe::run` calls it, with the address of a live `Running`, which owns what has a destructor.
     unsafe {
         let running = ffi::lua_touserdata(l, 1).cast::<Running>();
         let library = (*running).library;
-        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.begin as _);
+        demand::push_native_named(l, library, c"thread_main"); // r main
         let parcel = (*running).parcel.take();
         let count = parcel.map_or(Some(0), |parcel| copy::push_parcel(l, library, &parcel));
-        match count {
-            Some(count) => ffi::lua_call(l, count, 0),
-            None => raise_top(l),
+        let Some(count) = count else { raise_top(l) }; // r main chunk a…
+        find_chunk(l, library, &(*running).name);
+        let drove = ffi::lua_pcall(l, count, ffi::LUA_MULTRET, 0) == ffi::LUA_OK; // r ok v…
+        ffi::luaL_checkstack(l, 20, std::ptr::null());
+        run_exits(l, library);
+        let host = library::host::<H>(l);
+        if drove && ffi::lua_toboolean(l, MAIN) != 0 {
+            let state = State::new(l);
+            let concluded = catch_unwind(AssertUnwindSafe(|| (*host).concludes(state, MAIN)));
+            if concluded.unwrap_or(false) {
+                return 0;
+            }
         }
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.helpers.conclude as _);
+        ffi::lua_insert(l, MAIN);
+        ffi::lua_pushboolean(l, c_int::from(drove));
+        ffi::lua_insert(l, MAIN + 1); // r conclude drove ok v…
+        ffi::lua_call(l, ffi::lua_gettop(l) - MAIN, 0);
     }
     0
+}
+
+/// Makes a function of the chunk: of a text what that says, of true what the workers of a pool run. A text that does not
+/// compile becomes a call that raises why. `[-0, +(0 | 1), e]`
+///
+/// # Safety
+/// As `begin`; the chunk is at `CHUNK`.
+unsafe fn find_chunk(l: *mut lua_State, library: &Library, name: &CStr) {
+    // SAFETY: the caller's promise; a string is read where it lies.
+    unsafe {
+        match ffi::lua_type(l, CHUNK) {
+            ffi::LUA_TBOOLEAN => demand::push_native_named(l, library, c"work"),
+            ffi::LUA_TSTRING => {
+                let mut len = 0;
+                let text = ffi::lua_tolstring(l, CHUNK, &raw mut len);
+                let status = ffi::luaL_loadbufferx(l, text, len, name.as_ptr(), c"bt".as_ptr());
+                if status != ffi::LUA_OK {
+                    // A function with the message for an upvalue: it takes no argument.
+                    ffi::lua_pushcclosure(l, refuse_chunk, 1);
+                }
+            }
+            _ => return,
+        }
+        ffi::lua_replace(l, CHUNK);
+    }
+}
+
+/// Raises the message that it has as an upvalue.
+///
+/// # Safety
+/// Called by Lua, as `find_chunk` makes it.
+unsafe extern "C-unwind" fn refuse_chunk(l: *mut lua_State) -> c_int {
+    // SAFETY: the caller's promise; nothing here has a destructor.
+    unsafe {
+        ffi::lua_pushvalue(l, ffi::lua_upvalueindex(1));
+        raise_top(l)
+    }
+}
+
+/// Runs what is to be run when all tasks have ended. `[-0, +0, e]`
+///
+/// # Safety
+/// As `begin`.
+unsafe fn run_exits(l: *mut lua_State, library: &Library) {
+    // SAFETY: the caller's promise; the function that Lua leaves there raises nothing.
+    unsafe {
+        let top = ffi::lua_gettop(l);
+        compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.natives as _);
+        ffi::lua_pushstring(l, c"run_exits".as_ptr());
+        ffi::lua_rawget(l, -2);
+        if ffi::lua_type(l, -1) == ffi::LUA_TFUNCTION {
+            ffi::lua_call(l, 0, 0);
+        }
+        ffi::lua_settop(l, top);
+    }
 }

@@ -148,9 +148,15 @@ each_class(STREAMS, function(methods)
   methods.copy = nil
 end)
 
+-- The function that copies from `sock`, if that is a stream.
+local function copy_of(sock)
+  local metatable = type(sock) == "userdata" and getmetatable(sock)
+  return metatable and COPY[metatable.__index]
+end
+
 function socket.copy(from, to)
-  local metatable = type(from) == "userdata" and getmetatable(from)
-  local copy = metatable and COPY[metatable.__index]
-  if not copy then natives.check(nil, "stream", 1, "copy") end
+  local copy = copy_of(from)
+  if not copy then natives.check(from, "stream", 1, "copy") end
+  if not copy_of(to) then natives.check(to, "stream", 2, "copy") end
   return copy(from, to)
 end

@@ -12,7 +12,7 @@ mod tcp;
 mod udp;
 mod unix;
 
-use crate::vm::{Addition, Class, ClassDef, Function, Module, Source};
+use crate::vm::{Addition, Class, ClassDef, Function, Makes, Module, Source};
 
 /// The class of a socket that is neither connected nor listening.
 const MASTER: Class = Class(0);
@@ -53,6 +53,7 @@ const ANY: &[Class] = &[
 const fn class(name: &'static std::ffi::CStr, methods: &'static [Function]) -> ClassDef {
     ClassDef {
         name,
+        module: MODULE.name,
         methods,
         tostring: &common::TOSTRING,
     }
@@ -100,4 +101,8 @@ pub(super) const MODULE: Module = Module {
         name: c"=coev.socket",
         text: include_str!("socket.lua"),
     }],
+    makes: Makes {
+        fields: &[],
+        natives: &[c"socket"],
+    },
 };

@@ -11,9 +11,11 @@ local function with_names(methods)
   local set = methods.setpeername
   function methods.setpeername(sock, ...)
     local host, port = ...
-    local is_name = type(host) == "string" and host ~= "*" and not host:find("^[%d.]+$") and not host:find(":", 1, true)
-    local is_service = type(port) == "string" and not tonumber(port)
-    if port == nil or not is_name and (host == "*" or not is_service) then return set(sock, ...) end
+    local is_name = type(host) == "string" and host ~= "*"
+      and not host:find("^%d+%.%d+%.%d+%.%d+$") and not host:find(":", 1, true)
+    local is_port = type(port) == "number" or tonumber(port)
+    local is_service = type(port) == "string" and not is_port
+    if not is_port and not is_service or not is_name and (host == "*" or is_port) then return set(sock, ...) end
     local text, number = addresses_of(host, port)
     if not text then return nil, number end
     local err

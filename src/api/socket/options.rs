@@ -171,12 +171,11 @@ fn set(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// The value of the option.
 fn read_setting(stack: &Stack, kind: Kind) -> Result<Setting, Fault> {
-    let address = |slot: i32| {
-        stack
-            .text(slot)?
-            .parse()
-            .map_err(|_| Fault::argument(slot, "ip expected"))
+    let address = |slot: i32, problem: &'static str| {
+        let parsed = stack.text(slot)?.parse();
+        parsed.map_err(|_| Fault::argument(VALUE, problem))
     };
+    let group = "invalid 'multiaddr' ip address";
     #[expect(
         clippy::cast_possible_truncation,
         reason = "what is out of range becomes the nearest"
@@ -193,18 +192,18 @@ fn read_setting(stack: &Stack, kind: Kind) -> Result<Setting, Fault> {
         Kind::Interface if stack.bytes(VALUE)? == b"*" => {
             Setting::Interface(std::net::Ipv4Addr::UNSPECIFIED)
         }
-        Kind::Interface => Setting::Interface(address(VALUE)?),
+        Kind::Interface => Setting::Interface(address(VALUE, "ip expected")?),
         Kind::Member4(joins) => {
             let interface = if stack.bytes(SECOND)? == b"*" {
                 std::net::Ipv4Addr::UNSPECIFIED
             } else {
-                address(SECOND)?
+                address(SECOND, "invalid 'interface' ip address")?
             };
-            Setting::Member4(address(VALUE)?, interface, joins)
+            Setting::Member4(address(VALUE, group)?, interface, joins)
         }
         Kind::Member6(joins) => {
-            let group = stack.text(VALUE)?.parse();
-            let group = group.map_err(|_| Fault::argument(VALUE, "ip expected"))?;
+            let parsed = stack.text(VALUE)?.parse();
+            let group = parsed.map_err(|_| Fault::argument(VALUE, group))?;
             let interface = if stack.is_absent(SECOND) {
                 0
             } else {

@@ -10,7 +10,9 @@ local OPAQUE = { __metatable = false }
 function socket.skip(count, ...)
   local number = tonumber(count)
   if not number then natives.check(count, "number", 1, "skip") end
+  if number ~= number then error("bad argument #1 to 'skip' (number has no integer representation)", 2) end
   if number < 0 then return count, ... end
+  if number >= select("#", ...) then return end
   return select(floor(number) + 1, ...)
 end
 

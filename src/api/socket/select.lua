@@ -58,12 +58,14 @@ local function with_places(list)
 end
 
 function socket.select(readers, writers, timeout)
-  if timeout ~= nil and not tonumber(timeout) then natives.check(timeout, "number", 3, "select") end
+  local given = tonumber(timeout)
+  if timeout ~= nil and not given then natives.check(timeout, "number", 3, "select") end
+  if given ~= given then error("bad argument #3 to 'select' (time is not a number)", 2) end
   local wanted, by_letter = {}, { r = {}, w = {} }
   local readable, writable = {}, {}
   collect(readers, 1, "r", wanted, by_letter.r, readable)
   collect(writers, 2, "w", wanted, by_letter.w)
-  local seconds = #readable > 0 and 0 or tonumber(timeout) or -1
+  local seconds = #readable > 0 and 0 or given or -1
   local deadline = now() + seconds
   local found
   repeat

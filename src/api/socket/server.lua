@@ -1,8 +1,10 @@
 -- Listening, and serving clients.
 local socket, coev, natives = ...
-local error, next, ipairs = error, next, ipairs
+local error, next, ipairs, type = error, next, ipairs, type
 
 function socket.listen(host, port, options)
+  if type(host) ~= "number" then natives.check(host, "string", 1, "listen") end
+  if type(port) ~= "number" then natives.check(port, "string", 2, "listen") end
   options = options or {}
   natives.check(options, "table", 3, "listen")
   local addresses, err = { { family = "inet", addr = "0.0.0.0" } }, nil

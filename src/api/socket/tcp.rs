@@ -256,13 +256,15 @@ fn listen(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// `sock:receive([pattern [, prefix [, maxsize]]])`
 fn receive(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let stream = self_as(stack, Role::Client)?;
+    let (mut prefix, mut most) = (HeldBytes::new(b""), None);
+    if stack.count() >= slot::PREFIX {
+        if !stack.is_absent(slot::PREFIX) {
+            prefix = stack.held(slot::PREFIX)?;
+        }
+        most = read_most(stack, slot::MAX_SIZE)?;
+    }
     let pattern = read_pattern(stack)?;
-    let prefix = if stack.is_absent(slot::PREFIX) {
-        HeldBytes::new(b"")
-    } else {
-        stack.held(slot::PREFIX)?
-    };
-    let limit = match (read_most(stack, slot::MAX_SIZE)?, &pattern) {
+    let limit = match (most, &pattern) {
         (Some(limit), _) => limit,
         (None, Pattern::Line | Pattern::Numeral) => stream.max_line.get(),
         (None, _) => usize::MAX,
@@ -333,11 +335,10 @@ fn read_pattern(stack: &Stack) -> Result<Pattern, Fault> {
             _ => {}
         }
     }
-    if !stack.is_numeric(slot::PATTERN) {
+    let Ok(count) = stack.number(slot::PATTERN) else {
         stack.bytes(slot::PATTERN)?;
         return Err(Fault::argument(slot::PATTERN, "invalid receive pattern"));
-    }
-    let count = stack.number(slot::PATTERN)?;
+    };
     // LuaSocket cuts a fraction off.
     #[expect(
         clippy::cast_possible_truncation,
@@ -361,16 +362,19 @@ fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     };
     let len = gathered.as_deref().unwrap_or(data.as_slice()).len();
     let len = i64::try_from(len).unwrap_or(i64::MAX);
-    let index = |slot, default| {
-        if stack.is_absent(slot) {
-            Ok(default)
-        } else {
-            stack.truncated(slot)
-        }
-    };
-    let from_end = |index: i64| if index < 0 { len + index + 1 } else { index };
-    let first = from_end(index(slot::FIRST, 1)?).max(1);
-    let last = from_end(index(slot::LAST, -1)?).min(len);
+    let (mut first, mut last) = (1, len);
+    if stack.count() >= slot::FIRST {
+        let index = |slot, default| {
+            if stack.is_absent(slot) {
+                Ok(default)
+            } else {
+                stack.truncated(slot)
+            }
+        };
+        let from_end = |index: i64| if index < 0 { len + index + 1 } else { index };
+        first = from_end(index(slot::FIRST, 1)?).max(1);
+        last = from_end(index(slot::LAST, -1)?).min(len);
+    }
     // Nothing to send: the answer is still the index before the first byte.
     let position = usize::try_from(first - 1).unwrap_or(0);
     let end = usize::try_from(last).unwrap_or(0).max(position);

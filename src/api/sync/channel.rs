@@ -6,7 +6,7 @@ use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::runtime::sync::{Channel, Kind, Wish};
-use crate::vm::{Function, Outcome, Reply, Stack, Value, entry_receive, entry_store};
+use crate::vm::{AtOnce, Function, Outcome, Reply, Stack, Value, entry_receive, entry_store};
 
 /// The methods; `next` is one step of the loop over a channel, for the embedded Lua.
 pub(super) const METHODS: &[Function] = &[
@@ -15,19 +15,26 @@ pub(super) const METHODS: &[Function] = &[
     method!(c"len", len),
     Function {
         entry: entry_receive::<Runtime, _, true>(next),
+        at_once: Some(AtOnce::next::<Runtime>()),
         ..method!(waits c"next", next)
     },
     Function {
         entry: entry_receive::<Runtime, _, false>(receive),
+        at_once: Some(AtOnce::take::<Runtime>()),
         ..method!(waits c"receive", receive)
     },
     Function {
         entry: entry_store::<Runtime, _, false, true, true>(send),
+        at_once: Some(AtOnce::store::<Runtime>()),
         ..method!(waits c"send", send)
     },
-    method!(c"try_receive", try_receive),
+    Function {
+        at_once: Some(AtOnce::try_take::<Runtime>()),
+        ..method!(c"try_receive", try_receive)
+    },
     Function {
         entry: entry_store::<Runtime, _, false, false, true>(try_send),
+        at_once: Some(AtOnce::store::<Runtime>()),
         ..method!(c"try_send", try_send)
     },
 ];

@@ -6,22 +6,46 @@ use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::runtime::sync::{Kind, Mutex, Owner, Rwlock, Semaphore, Waitable, Wish};
 use crate::runtime::sync::{acquire, lock, release, unlock};
-use crate::vm::{Function, Outcome, Reply, Stack, Value, entry_quick};
+use crate::vm::{AtOnce, Function, Outcome, Quick, Reply, Stack, State, Value, entry_quick};
 use std::rc::Rc;
+
+/// Makes questions of short ways: functions of their own, since one that is called from two places is not inlined.
+macro_rules! questions {
+    ($($name:ident => $short:ident;)+) => {
+        $(
+            #[doc = concat!("What compiled code asks before `", stringify!($short), "`.")]
+            fn $name(runtime: &Runtime, object: &Waitable, state: Option<State>) -> Quick {
+                $short(runtime, object, state)
+            }
+        )+
+    };
+}
+
+questions! {
+    lock_at_once => lock;
+    unlock_at_once => unlock;
+    acquire_at_once => acquire;
+    release_at_once => release;
+}
 
 /// The methods of a mutex that are not Lua.
 pub(super) const MUTEX_METHODS: &[Function] = &[
     Function {
         entry: entry_quick::<Runtime, _, _>(lock, lock_mutex),
+        at_once: Some(AtOnce::call(lock_at_once)),
         ..method!(waits c"lock", lock_mutex)
     },
     method!(c"owner", owner),
     method!(c"release", release_session),
     method!(c"session", session),
     method!(c"set_session", set_session),
-    method!(c"try_lock", try_lock),
+    Function {
+        at_once: Some(AtOnce::call(lock_at_once)),
+        ..method!(c"try_lock", try_lock)
+    },
     Function {
         entry: entry_quick::<Runtime, _, _>(unlock, unlock_mutex),
+        at_once: Some(AtOnce::call(unlock_at_once)),
         ..method!(c"unlock", unlock_mutex)
     },
 ];
@@ -30,14 +54,19 @@ pub(super) const MUTEX_METHODS: &[Function] = &[
 pub(super) const SEMAPHORE_METHODS: &[Function] = &[
     Function {
         entry: entry_quick::<Runtime, _, _>(acquire, acquire_permits),
+        at_once: Some(AtOnce::call(acquire_at_once)),
         ..method!(waits c"acquire", acquire_permits)
     },
     method!(c"count", permits),
     Function {
         entry: entry_quick::<Runtime, _, _>(release, release_permits),
+        at_once: Some(AtOnce::call(release_at_once)),
         ..method!(c"release", release_permits)
     },
-    method!(c"try_acquire", try_acquire),
+    Function {
+        at_once: Some(AtOnce::call(acquire_at_once)),
+        ..method!(c"try_acquire", try_acquire)
+    },
 ];
 
 /// The methods of a rwlock.

@@ -5,7 +5,7 @@ mod gates;
 mod locks;
 mod select;
 
-pub(super) use select::{CASE, CHOOSE, STOW, TAKE};
+pub(super) use select::{AWAIT, CASE, CHOOSE, STOW, TAKE};
 
 use super::{fd_set, socket, timer};
 use crate::api::function;
@@ -13,7 +13,8 @@ use crate::error::Fault;
 use crate::runtime::sync::{Kind, Place, Waitable, Wish};
 use crate::runtime::{Deadline, Operation, Runtime};
 use crate::vm::{
-    Class, ClassDef, Function, Module, Outcome, Reply, Source, Stack, Value, entry_table,
+    Chapter, Class, ClassDef, Function, Makes, Module, Outcome, Reply, Source, Stack, Value,
+    entry_table,
 };
 use std::rc::Rc;
 
@@ -23,23 +24,24 @@ const FIRST: u8 = (socket::CLASSES.len() + fd_set::CLASSES.len() + timer::CLASSE
 
 /// The classes, in the order of `class_of`.
 pub(super) const CLASSES: &[ClassDef] = &[
-    class(c"coev.mutex", locks::MUTEX_METHODS),
-    class(c"coev.semaphore", locks::SEMAPHORE_METHODS),
-    class(c"coev.rwlock", locks::RWLOCK_METHODS),
-    class(c"coev.condition", gates::CONDITION_METHODS),
-    class(c"coev.event", gates::EVENT_METHODS),
-    class(c"coev.waitgroup", gates::WAITGROUP_METHODS),
-    class(c"coev.barrier", gates::BARRIER_METHODS),
-    class(c"coev.channel", channel::METHODS),
+    class(&MUTEX, locks::MUTEX_METHODS),
+    class(&SEMAPHORE, locks::SEMAPHORE_METHODS),
+    class(&RWLOCK, locks::RWLOCK_METHODS),
+    class(&CONDITION, gates::CONDITION_METHODS),
+    class(&EVENT, gates::EVENT_METHODS),
+    class(&WAITGROUP, gates::WAITGROUP_METHODS),
+    class(&BARRIER, gates::BARRIER_METHODS),
+    class(&CHANNEL, channel::METHODS),
 ];
 
 /// `__tostring` of all.
 static TOSTRING: Function = function!(c"tostring", tostring);
 
 /// A class whose objects tasks wait at.
-const fn class(name: &'static std::ffi::CStr, methods: &'static [Function]) -> ClassDef {
+const fn class(module: &Module, methods: &'static [Function]) -> ClassDef {
     ClassDef {
-        name,
+        name: module.loaded_as,
+        module: module.name,
         methods,
         tostring: &TOSTRING,
     }
@@ -62,21 +64,39 @@ fn class_of(object: &Waitable) -> Class {
     )
 }
 
-/// `coev.select`.
-pub(super) const SELECT: Source = Source {
-    name: c"=coev.select",
-    text: include_str!("select.lua"),
-};
-
-/// The Lua that all of them share.
-pub(super) const OBJECTS: Source = Source {
-    name: c"=coev.sync",
-    text: include_str!("objects.lua"),
+/// The Lua that all of them share, and `coev.select`.
+pub(super) const CHAPTER: Chapter = Chapter {
+    sources: &[
+        Source {
+            name: c"=coev.sync",
+            text: include_str!("objects.lua"),
+        },
+        Source {
+            name: c"=coev.select",
+            text: include_str!("select.lua"),
+        },
+    ],
+    makes: Makes {
+        fields: &[c"select"],
+        natives: &[
+            c"readiness",
+            c"readiness_of",
+            c"tell",
+            c"adopt_class",
+            c"note_sites",
+            c"bad_argument",
+            c"tell_of_end",
+        ],
+    },
+    completes_tasks: false,
 };
 
 /// Describes a module.
 macro_rules! module {
     ($name:literal, $loaded_as:literal, $functions:expr, $text:expr) => {
+        module!($name, $loaded_as, $functions, $text, &[])
+    };
+    ($name:literal, $loaded_as:literal, $functions:expr, $text:expr, $natives:expr) => {
         Module {
             name: $name,
             loaded_as: $loaded_as,
@@ -85,6 +105,10 @@ macro_rules! module {
                 name: c"=coev.sync",
                 text: $text,
             }],
+            makes: Makes {
+                fields: &[],
+                natives: $natives,
+            },
         }
     };
 }
@@ -94,7 +118,8 @@ pub(super) const MUTEX: Module = module!(
     c"mutex",
     c"coev.mutex",
     &[function!(c"new", locks::new_mutex)],
-    include_str!("mutex.lua")
+    include_str!("mutex.lua"),
+    &[c"lock", c"session", c"set_session"]
 );
 /// `coev.semaphore`.
 pub(super) const SEMAPHORE: Module = module!(
@@ -153,6 +178,8 @@ pub(super) const OWN_TABLE: Function = Function {
     entry: entry_table::<Runtime>(),
     ..function!(c"own_table", ready)
 };
+/// Lets the runtime tell Lua what is new.
+pub(super) const SETTLE: Function = function!(c"settle", settle);
 /// Lets Lua know when an object may be ready.
 pub(super) const WATCH: Function = function!(c"watch", watch);
 /// Remembers where an object was made.
@@ -264,4 +291,9 @@ fn watch(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 fn set_site(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     any(stack)?.set_site(stack.text(slot::FIRST)?.to_owned());
     answer(())
+}
+
+/// `settle()`: what questions have left to be told has been told by the trampoline when this returns.
+fn settle(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(Outcome::Reply(Reply::none()))
 }

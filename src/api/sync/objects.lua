@@ -1,5 +1,5 @@
 -- What mutexes, channels and their friends share in Lua. Called with coev's table and the natives.
-local coev, natives = ...
+local _, natives = ...
 local error, getmetatable, next, pairs, setmetatable, type = error, getmetatable, next, pairs, setmetatable, type
 local own_table, watch, debug = natives.own_table, natives.watch, debug
 
@@ -66,25 +66,32 @@ local function site()
   end
 end
 
+-- What makes objects, by module; and does it note the place?
+local makers, noting = {}, false
+
+local function noting_site(new)
+  return function(...)
+    local object = new(...)
+    natives.set_site(object, site())
+    return object
+  end
+end
+
 -- Completes a module, whose `new` makes the objects of a class; answers the methods.
 function natives.adopt_class(module, name, is_ready)
   local methods, new = natives["coev." .. name], module.new
   methods.class = nil
   if is_ready then natives.readiness[methods] = readiness end
-  natives.makers[name] = new
+  makers[module] = new
+  if noting then module.new = noting_site(new) end
   return methods
 end
 
 -- While coev.debug is on, objects are made by functions that note the place.
-natives.makers = {}
-
 function natives.note_sites(on)
-  for name, new in pairs(natives.makers) do
-    coev[name].new = not on and new or function(...)
-      local object = new(...)
-      natives.set_site(object, site())
-      return object
-    end
+  noting = on
+  for module, new in pairs(makers) do
+    module.new = on and noting_site(new) or new
   end
 end
 

@@ -10,8 +10,10 @@ use std::rc::Rc;
 
 /// Takes what is there.
 pub(in crate::api) const TAKE: Function = function!(c"take", take);
-/// Waits.
+/// Takes what is there, or waits, where the cases are simple.
 pub(in crate::api) const CHOOSE: Function = function!(waits c"choose", choose);
+/// Waits.
+pub(in crate::api) const AWAIT: Function = function!(waits c"await", wait_for_first);
 /// Says what is wrong with a case.
 pub(in crate::api) const CASE: Function = function!(c"case", case);
 /// Puts into a channel what is to be sent.
@@ -24,13 +26,23 @@ pub(in crate::api) const STOW: Function = Function {
 mod slot {
     /// The table of cases; or the object of one.
     pub(super) const CASES: i32 = 1;
-    /// The keys of what is to be sent, by case; or what to do with the object.
+    /// The keys of what is to be sent, by case; or what to do with the object; or seconds.
     pub(super) const KEYS: i32 = 2;
     /// Seconds; or the value to be sent.
     pub(super) const TIMEOUT: i32 = 3;
     /// The first object.
     pub(super) const OBJECTS: i32 = 4;
+    /// Seconds, of `choose`.
+    pub(super) const PATIENCE: i32 = 2;
+    /// The first object, of `choose`.
+    pub(super) const CHOSEN: i32 = 3;
 }
+
+/// As many cases as `choose` looks at.
+const FEW: i32 = 10;
+
+/// The problem of what no case can be about, unless it has a readiness.
+const NONE: &str = "nothing that one can wait for in a select";
 
 /// What is wanted of an object in a case. `Err`: nothing can be. The key of a send is another's matter.
 fn wish(runtime: &Runtime, object: &Waitable, how: Option<&[u8]>) -> Result<Wish, &'static str> {
@@ -50,9 +62,7 @@ fn wish(runtime: &Runtime, object: &Waitable, how: Option<&[u8]>) -> Result<Wish
         Kind::Channel(_) if how == Some(b"receive") => Wish::Receive,
         Kind::Channel(_) if how == Some(b"send") => Wish::Send(0),
         Kind::Channel(_) => return Err(""),
-        Kind::Rwlock(_) | Kind::Barrier(_) => {
-            return Err("nothing that one can wait for in a select");
-        }
+        Kind::Rwlock(_) | Kind::Barrier(_) => return Err(NONE),
     })
 }
 
@@ -70,6 +80,7 @@ fn case(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
                 |how| String::from_utf8_lossy(how).into_owned()
             )
         )),
+        Err(NONE) => Reply::none(),
         Err(problem) => Reply::one(problem),
         Ok(Wish::Send(_)) if stack.is_absent(slot::TIMEOUT) => {
             Reply::one("a value that is not nil is needed to send")
@@ -80,11 +91,11 @@ fn case(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// `take(cases)` → the index of a case that can be at once, and its results; that of a send that could be, negated; nothing
-/// when there is none. It begins to look at another place each time, so that none of those ready is left behind for
-/// ever.
+/// when there is none. It begins where `choose` began, another place each time, so that none of those ready is left behind
+/// for ever.
 fn take(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let count = stack.length(slot::CASES);
-    let start = runtime.next_start();
+    let start = runtime.last_start(count);
     let top = stack.top();
     for offset in 0..count {
         let index = (start + offset) % count + 1;
@@ -132,56 +143,113 @@ fn try_case(
     Some(Some(object.reply(wish, given, at)))
 }
 
-/// `choose(cases, keys, timeout, ...)` → as `coev.select`; 0 when something else may be ready. Where there are many, the
-/// objects of the cases stand behind; what is none is passed over. Without keys it only waits where all cases are objects
-/// and none sends, and else answers false.
+/// `choose(cases, [seconds])` → as `coev.select`; nothing where none can be and the time is over at once; false where there
+/// are many cases, or one that is no object or sends.
 fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let timeout = stack.opt_seconds(slot::TIMEOUT)?;
-    if !stack.is_table(slot::CASES) {
-        return Err(stack.expected(slot::CASES, "table"));
+    let timeout = stack.opt_seconds(slot::PATIENCE)?;
+    let count = stack.length(slot::CASES);
+    let start = runtime.next_start(count);
+    if !(1..=FEW).contains(&count) {
+        return answer(false);
     }
-    let cases = if stack.is_table(slot::KEYS) {
-        cases_with_keys(runtime, stack)?
-    } else {
-        match plain_cases(runtime, stack) {
-            Some(cases) => cases,
-            None => return answer(false),
+    stack.set_top(slot::PATIENCE);
+    if !stack.has_room(SLOTS * count + SPARE) {
+        return Err(Fault::misuse("not enough memory"));
+    }
+    let mut seen = [None; FEW as usize];
+    let mut index = start;
+    for (offset, seen) in (0..count).zip(&mut seen) {
+        index = if index == count { 1 } else { index + 1 };
+        let at = slot::CHOSEN + SLOTS * offset;
+        let Some((object, wish)) = push_plain_case(runtime, stack, index, at) else {
+            return answer(false);
+        };
+        // The object lies behind its case, and arguments are counted from 0.
+        if let Some(reply) = try_at_once(runtime, object, wish, at) {
+            return Ok(Outcome::Reply(reply.behind(i64::from(index))));
         }
-    };
-    let choice = Choice::new(cases, runtime.answers_at_once());
-    runtime.wait(
-        stack,
-        Operation::Choice(Box::new(choice)),
-        Deadline::after(timeout),
-    )
+        *seen = Some((object, wish, index, at));
+    }
+    if timeout.is_some_and(|timeout| timeout <= 0.0) {
+        return answer(());
+    }
+    let mut choice = runtime.new_choice();
+    for (object, wish, index, at) in seen.into_iter().flatten() {
+        choice.add(Case {
+            object: object.share(),
+            wish,
+            index,
+            at,
+        });
+    }
+    if timeout.is_none() {
+        match runtime.park_choice(choice, stack.state()) {
+            None => return Ok(Outcome::Park),
+            Some(back) => choice = back,
+        }
+    }
+    runtime.wait(stack, Operation::Choice(choice), Deadline::after(timeout))
 }
 
-/// The cases, whose objects lie on the stack from here on; none where one of them is no object, or sends.
-fn plain_cases(runtime: &Runtime, stack: &Stack) -> Option<Vec<Case>> {
-    let count = stack.length(slot::CASES);
-    stack.set_top(slot::TIMEOUT);
-    let mut cases = Vec::with_capacity(usize::try_from(count).ok()?);
-    for index in 1..=count {
-        let top = slot::TIMEOUT + index;
-        if !stack.push_table_of(slot::CASES, index) {
+/// Values that each case leaves on the stack.
+const SLOTS: i32 = 3;
+/// Room for what the call answers.
+const SPARE: i32 = 12;
+
+/// Puts a case on the stack, its object and what is to be done with it, from the next slot `at` on; answers the object
+/// and what is wanted there. None where it is no object, or sends.
+#[inline(always)]
+fn push_plain_case<'a>(
+    runtime: &Runtime,
+    stack: &Stack<'a>,
+    index: i32,
+    at: i32,
+) -> Option<(&'a Waitable, Wish)> {
+    if !stack.push_table_of(slot::CASES, index) {
+        return None;
+    }
+    stack.push_table_of(at, 1);
+    let object = stack.held_object::<Runtime>(at + 1)?;
+    let how = stack.push_bytes_of(at, 2);
+    let wish = match &object.kind {
+        Kind::Channel(_) if how == Some(b"receive") => Wish::Receive,
+        Kind::Channel(_) => return None,
+        _ => wish(runtime, object, None).ok()?,
+    };
+    Some((object, wish))
+}
+
+/// What a case answers that can be at once; its object is the argument `at`, counted from 0.
+#[inline(always)]
+fn try_at_once(runtime: &Runtime, object: &Waitable, wish: Wish, at: i32) -> Option<Reply> {
+    if let Kind::Channel(channel) = &object.kind {
+        if !channel.has_something() {
             return None;
         }
-        stack.push_table_of(top, 1);
-        let object = stack.held_object::<Runtime>(top + 1)?;
-        let wish = match &object.kind {
-            Kind::Channel(_) if stack.push_bytes_of(top, 2)? == b"receive" => Wish::Receive,
-            Kind::Channel(_) => return None,
-            _ => wish(runtime, object, None).ok()?,
-        };
-        cases.push((object.share(), wish, index));
-        stack.set_top(top + 1);
-        stack.drop_below_top();
+        if let Some(key) = channel.receive_now(runtime, object) {
+            return Some(Reply::one(Value::Taken { at, key }));
+        }
+        return channel.is_closed().then(|| Reply::failure("closed"));
     }
-    Some(cases)
+    let given = object.share().try_now(runtime, wish)?;
+    Some(object.reply(wish, given, at))
+}
+
+/// `await(cases, keys, timeout, ...)` → as `coev.select`; 0 when something else may be ready. Where there are many, the
+/// objects of the cases stand behind; what is none is passed over.
+fn wait_for_first(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let timeout = stack.opt_seconds(slot::TIMEOUT)?;
+    for table in [slot::CASES, slot::KEYS] {
+        if !stack.is_table(table) {
+            return Err(stack.expected(table, "table"));
+        }
+    }
+    let choice = cases_with_keys(runtime, stack)?;
+    runtime.wait(stack, Operation::Choice(choice), Deadline::after(timeout))
 }
 
 /// The cases that are objects, which `select.lua` has looked over, and has put what is to be sent into the channels.
-fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Vec<Case>, Fault> {
+fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Box<Choice>, Fault> {
     let count = stack.length(slot::CASES);
     if !stack.has(slot::OBJECTS) {
         for index in 1..=count {
@@ -191,19 +259,27 @@ fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Vec<Case>, Fault>
             stack.drop_below_top();
         }
     }
-    let mut cases = Vec::new();
+    let mut choice = runtime.new_choice();
     for index in 1..=count {
-        let Some(object) = stack.holder::<Runtime>(slot::OBJECTS - 1 + index) else {
+        let at = slot::OBJECTS - 2 + index;
+        let Some(object) = stack.holder::<Runtime>(at + 1) else {
             continue;
         };
         let wish = match stack.number_field(slot::KEYS, index) {
             Some(key) => Wish::Send(key),
-            None => wish(runtime, &object, Some(b"receive"))
-                .map_err(|problem| Fault::misuse(format!("'select': {problem}")))?,
+            None => match wish(runtime, &object, Some(b"receive")) {
+                Err(NONE) => continue,
+                wish => wish.map_err(|problem| Fault::misuse(format!("'select': {problem}")))?,
+            },
         };
-        cases.push((object, wish, index));
+        choice.add(Case {
+            object,
+            wish,
+            index,
+            at,
+        });
     }
-    Ok(cases)
+    Ok(choice)
 }
 
 /// `stow(channel, value)` → the key of the value, which lies there now.

@@ -1,6 +1,6 @@
 //! `coev.thread.channel`: values from thread to thread.
 
-use super::{CHANNEL, answer, copy, count_from, refuse};
+use super::{CHANNEL, MODULE, answer, copy, count_from, refuse};
 use crate::api::{function, method};
 use crate::error::Fault;
 use crate::runtime::thread::{Attempt, Channel, Crossing, Receive, Send, Watch, landed};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 /// The class.
 pub(super) const CLASS: ClassDef = ClassDef {
     name: c"coev.thread.channel",
+    module: MODULE.name,
     methods: &[
         method!(c"capacity", capacity),
         method!(c"close", close),
@@ -30,6 +31,7 @@ pub(super) const CLASS: ClassDef = ClassDef {
 /// The class of what closes a channel when it is collected.
 pub(super) const GUARD_CLASS: ClassDef = ClassDef {
     name: c"coev.guard",
+    module: MODULE.name,
     methods: &[],
     tostring: &function!(c"tostring", guard_tostring),
 };
@@ -87,6 +89,13 @@ fn this(stack: &Stack) -> Result<Arc<Channel>, Fault> {
     Ok(Arc::clone(&end.0))
 }
 
+/// The same, without a share in it: as long as no Lua runs, which might call its finalizer.
+fn here<'a>(stack: &Stack<'a>) -> Result<&'a Channel, Fault> {
+    let end = stack.typed::<ChannelEnd>(slot::SELF);
+    end.map(|end| &*end.0)
+        .ok_or_else(|| stack.expected(slot::SELF, "coev.thread.channel"))
+}
+
 /// What is to be sent.
 fn read_message(runtime: &Runtime, stack: &Stack) -> Result<(Message, Departing), Fault> {
     if stack.is_absent(slot::VALUE) {
@@ -114,10 +123,18 @@ fn new(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `channel:send(value [, timeout])`
 fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let channel = this(stack)?;
+    here(stack)?;
     let deadline = Deadline::after(stack.opt_seconds(slot::SEND_TIMEOUT)?);
     let (message, departing) = read_message(runtime, stack)?;
-    let operation = Send::new(channel, message, departing);
+    let (channel, mut message) = (here(stack)?, Some(message));
+    if runtime.may_answer() && matches!(channel.try_send(&mut message), Attempt::Done(())) {
+        runtime.give_up(departing);
+        return answer(true);
+    }
+    let Some(message) = message else {
+        return answer(true);
+    };
+    let operation = Send::new(this(stack)?, message, departing);
     let operation = Operation::Crossing(Crossing::Send(Box::new(operation)));
     runtime.wait(stack, operation, deadline)
 }
@@ -125,22 +142,30 @@ fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// `channel:receive([timeout])`
 fn receive(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let deadline = Deadline::after(stack.opt_seconds(slot::RECEIVE_TIMEOUT)?);
+    let channel = here(stack)?;
+    if runtime.may_answer()
+        && let Attempt::Done(message) = channel.try_receive()
+    {
+        return answer(landed(message));
+    }
     let operation = Operation::Crossing(Crossing::Receive(Receive::new(this(stack)?)));
     runtime.wait(stack, operation, deadline)
 }
 
 /// `channel:try_send(value)`
 fn try_send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let channel = this(stack)?;
+    here(stack)?;
     let (message, departing) = read_message(runtime, stack)?;
-    Ok(Outcome::Reply(match channel.try_send(&mut Some(message)) {
-        Attempt::Done(()) => {
-            runtime.give_up(departing);
-            Reply::one(true)
-        }
-        Attempt::NotYet => Reply::one(false),
-        Attempt::Closed => Reply::two(false, "closed"),
-    }))
+    Ok(Outcome::Reply(
+        match here(stack)?.try_send(&mut Some(message)) {
+            Attempt::Done(()) => {
+                runtime.give_up(departing);
+                Reply::one(true)
+            }
+            Attempt::NotYet => Reply::one(false),
+            Attempt::Closed => Reply::two(false, "closed"),
+        },
+    ))
 }
 
 /// `thread_post(channel, ...)` → whether they were sent; or `nil` and what cannot be copied.
@@ -172,7 +197,7 @@ fn guard_tostring(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> 
 
 /// `channel:try_receive()`
 fn try_receive(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    Ok(Outcome::Reply(match this(stack)?.try_receive() {
+    Ok(Outcome::Reply(match here(stack)?.try_receive() {
         Attempt::Done(message) => Reply::two(true, landed(message)),
         Attempt::NotYet => Reply::one(false),
         Attempt::Closed => Reply::two(false, "closed"),

@@ -1,6 +1,6 @@
 //! Values that are copied once, and unpacked wherever they come: the functions of a pool.
 
-use super::{CODE, answer, copy, refuse};
+use super::{CODE, MODULE, answer, copy, refuse};
 use crate::api::function;
 use crate::error::Fault;
 use crate::runtime::Runtime;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 /// The class.
 pub(super) const CLASS: ClassDef = ClassDef {
     name: c"coev.code",
+    module: MODULE.name,
     methods: &[],
     tostring: &function!(c"tostring", tostring),
 };

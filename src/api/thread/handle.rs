@@ -1,6 +1,6 @@
 //! The handles of threads, as the embedded Lua uses them: it makes the methods of these.
 
-use super::{LATCH, THREAD, answer, copy, count_from, job, refuse};
+use super::{LATCH, MODULE, THREAD, answer, copy, count_from, job, refuse};
 use crate::api::{PARTS, function, start as start_runtime};
 use crate::error::Fault;
 use crate::runtime::thread::{
@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// The class: `thread.lua` gives it its methods.
 pub(super) const CLASS: ClassDef = ClassDef {
     name: c"coev.thread",
+    module: MODULE.name,
     methods: &[],
     tostring: &function!(c"tostring", tostring),
 };
@@ -44,6 +45,8 @@ pub(super) const OWN: Function = function!(c"thread_self", own);
 pub(super) const PAUSE: Function = function!(c"thread_pause", pause);
 /// What the own thread has been asked for.
 pub(super) const REQUEST: Function = function!(c"thread_request", request);
+/// Runs the chunk of the thread.
+pub(super) const MAIN: Function = function!(c"thread_main", main);
 /// How many processors there are.
 pub(super) const CPUS: Function = function!(c"thread_cpus", cpus);
 /// Lets the thread begin again where it fails.
@@ -190,7 +193,11 @@ fn start(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 fn await_end(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let latch = this_latch(stack)?;
     let deadline = Deadline::after(stack.opt_seconds(slot::SECOND)?);
-    let operation = Operation::Crossing(Crossing::Await(Await::new(latch)));
+    let awaited = Await::new(latch);
+    if let Some(reply) = awaited.answer() {
+        return Ok(Outcome::Reply(reply));
+    }
+    let operation = Operation::Crossing(Crossing::Await(awaited));
     runtime.wait(stack, operation, deadline)
 }
 
@@ -323,6 +330,11 @@ fn conclude(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         Err(problem) => return refuse(problem),
     }
     answer(true)
+}
+
+/// `thread_main(f, ...)` → what a join of its task returns, when all tasks have ended.
+fn main(_runtime: &Runtime, _stack: &Stack) -> Result<Outcome, Fault> {
+    Ok(Outcome::Run)
 }
 
 /// `thread_cancelled()`

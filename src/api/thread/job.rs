@@ -1,6 +1,6 @@
 //! What a job's end is written with and read from: the embedded Lua makes jobs of both.
 
-use super::{SETTLER, answer, handle, refuse};
+use super::{MODULE, SETTLER, answer, handle, refuse};
 use crate::api::function;
 use crate::error::Fault;
 use crate::runtime::Runtime;
@@ -14,12 +14,14 @@ use std::sync::Arc;
 /// The class of what is read.
 pub(super) const LATCH_CLASS: ClassDef = ClassDef {
     name: c"coev.latch",
+    module: MODULE.name,
     methods: &[],
     tostring: &function!(c"tostring", tostring),
 };
 /// The class of what is written.
 pub(super) const SETTLER_CLASS: ClassDef = ClassDef {
     name: c"coev.settler",
+    module: MODULE.name,
     methods: &[],
     tostring: &function!(c"tostring", tostring),
 };

@@ -6,13 +6,15 @@ mod handle;
 mod job;
 mod shared;
 
-pub(super) use shared::SOURCE as SHARED_MAP;
+pub(super) use shared::CHAPTER as SHARED_MAP;
 
 use super::{fd_set, socket, sync, timer};
 use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::vm::copy::{Departing, Message, encode};
-use crate::vm::{Class, ClassDef, Function, Host, Module, Outcome, Reply, Source, Stack, Value};
+use crate::vm::{
+    Class, ClassDef, Function, Host, Makes, Module, Outcome, Reply, Source, Stack, Value,
+};
 
 /// The first class of these: behind those of sets of descriptors.
 #[expect(clippy::cast_possible_truncation, reason = "there are few classes")]
@@ -62,6 +64,7 @@ pub(super) const NATIVES: &[Function] = &[
     handle::CANCEL,
     handle::CANCELLED,
     handle::CONCLUDE,
+    handle::MAIN,
     handle::DETACH,
     handle::MAKE,
     handle::NAME,
@@ -91,6 +94,18 @@ pub(super) const MODULE: Module = Module {
             text: include_str!("pool.lua"),
         },
     ],
+    makes: Makes {
+        fields: &[],
+        natives: &[
+            c"write_end",
+            c"new_job",
+            c"heed",
+            c"interrupted",
+            c"conclude",
+            c"work",
+            c"call_chunk",
+        ],
+    },
 };
 
 /// Copies the `count` values from `first` on; `name` says what each is called where it cannot be copied, from 0. `Err`:

@@ -255,6 +255,10 @@ end
 
 function Pool.join(self, timeout)
   check_pool(self, "join")
+  if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
+    local problem = type(timeout) == "number" and "time is not a number" or "number expected, got " .. type(timeout)
+    error(("bad argument #1 to 'join' (%s)"):format(problem), 2)
+  end
   local until_then = timeout and coev.now() + timeout
   for i = 1, self.size do
     local left = until_then and until_then - coev.now()

@@ -1,18 +1,21 @@
 //! `coev.thread.shared`: a map that threads share.
 
-use super::{SHARED, answer};
+use super::{MODULE, SHARED, answer};
 use crate::api::{function, method};
 use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::runtime::thread::{Key, Map, Stored, landed};
 use crate::vm::copy::{Plain, Scope, Shared};
-use crate::vm::{Class, ClassDef, Function, Object, Outcome, Reply, Source, Stack, Value};
+use crate::vm::{
+    Chapter, Class, ClassDef, Function, Makes, Object, Outcome, Reply, Source, Stack, Value,
+};
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// The class.
 pub(super) const CLASS: ClassDef = ClassDef {
     name: c"coev.thread.shared",
+    module: MODULE.name,
     methods: &[
         method!(c"add", add),
         method!(c"cas", cas),
@@ -29,9 +32,16 @@ pub(super) const CLASS: ClassDef = ClassDef {
 pub(super) const NEW: Function = function!(c"thread_shared", new);
 
 /// What of it is better said in Lua.
-pub(in crate::api) const SOURCE: Source = Source {
-    name: c"=coev.thread.shared",
-    text: include_str!("shared.lua"),
+pub(in crate::api) const CHAPTER: Chapter = Chapter {
+    sources: &[Source {
+        name: c"=coev.thread.shared",
+        text: include_str!("shared.lua"),
+    }],
+    makes: Makes {
+        fields: &[],
+        natives: &[c"add_shared"],
+    },
+    completes_tasks: false,
 };
 
 /// A map as Lua holds it.

@@ -251,9 +251,8 @@ local jobs = {}
 -- Why the thread has been cancelled.
 local cancel_reason
 
--- Calls a chunk that has crossed; `true` stands for what the workers of a pool run.
+-- Calls a chunk that has crossed.
 local function call(code, name, ...)
-  if code == true then return natives.work(...) end
   if type(code) == "string" then
     local f, err = load_text(code, "=" .. name)
     if not f then error(err, 0) end
@@ -328,30 +327,22 @@ function natives.interrupted()
   if natives.verdict() == "cancelled" then error(natives.alarm(), 0) end
 end
 
--- Runs the chunk of a new thread, and all tasks in it.
-function natives.begin(code, ...)
-  local name = natives.thread_name(own_thread())
-  local label = "thread '" .. name .. "'"
-  local outcome
-  local function keep(...)
-    if not ... then natives.thread_unlimited() end
-    outcome = { n = select("#", ...), ... }
+-- Tells how the thread has ended, where that takes more than its results: `drove` says whether the loop has come to its
+-- end; then comes what a join of the main task returns, or the loop's error.
+function natives.conclude(drove, ok, ...)
+  local label = "thread '" .. natives.thread_name(own_thread()) .. "'"
+  local outcome = { n = select("#", ...) + 1, ok, ... }
+  if not drove then
+    outcome = { n = 2, false, ok }
+  elseif not ok then
     -- For want of memory a failure may have lost its error.
-    if outcome.n == 1 and not ... then outcome = { n = 2, false, "not enough memory" } end
-    if not ... then
-      take_requests()
-      local reason = "the chunk of its thread has failed"
-      if natives.thread_cancelled() then reason = cancel_reason end
-      cancel_all(reason)
-    end
+    if outcome.n == 1 then outcome = { n = 2, false, "not enough memory" } end
+    take_requests()
+    local reason = "the chunk of its thread has failed"
+    if natives.thread_cancelled() then reason = cancel_reason end
+    cancel_all(reason)
+    stock_pcall(coev.run)
   end
-  local main = spawn(call, code, name, ...)
-  task_methods.name(main, name)
-  record(main, keep)
-  natives.heed()
-  local ok, err = stock_pcall(coev.run)
-  natives.thread_unlimited()
-  if not outcome or (not ok and outcome[1]) then outcome = { n = 2, false, err } end
   write_end(natives.thread_conclude, label, unpack(outcome, 1, outcome.n))
 end
 

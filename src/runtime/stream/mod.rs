@@ -12,6 +12,7 @@ mod output;
 mod race;
 mod receive;
 mod relay;
+mod scan;
 mod send;
 mod turnstile;
 

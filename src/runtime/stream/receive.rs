@@ -2,6 +2,7 @@
 
 use super::Stream;
 use super::numeral::{self, Extent};
+use super::scan::{drop_returns, find};
 use crate::runtime::Runtime;
 use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
@@ -123,7 +124,9 @@ impl Receive {
 
     /// Reads until there is an answer, or nothing more to read for now.
     fn advance(&mut self, runtime: &Runtime, task: TaskId) -> Option<Reply> {
-        if let Some(reply) = self.answer_from_input(runtime) {
+        if self.may_be_answered()
+            && let Some(reply) = self.answer_from_input(runtime)
+        {
             return Some(reply);
         }
         for _ in 0..READS_A_TURN {
@@ -140,6 +143,12 @@ impl Receive {
         }
         runtime.wake(task);
         None
+    }
+
+    /// May there be an answer before the socket is read? Where nothing is unread, only what a caller asks for can have it:
+    /// a prefix that is long enough, or a count that is too large.
+    fn may_be_answered(&self) -> bool {
+        self.limit != usize::MAX || !self.prefix.as_slice().is_empty() || self.stream.is_dirty()
     }
 
     /// Waits for the next edge.
@@ -225,7 +234,7 @@ impl Receive {
     /// What a read up to a string answers.
     fn measure_until(&mut self, bytes: &[u8], mark: Mark) -> Measure {
         let text = mark.text.as_slice();
-        let found = memchr::memmem::find(&bytes[self.scanned..], text);
+        let found = find(&bytes[self.scanned..], text);
         let end = found.map(|place| self.scanned + place);
         let safe = end.unwrap_or((bytes.len() + 1).saturating_sub(text.len()));
         match (end, mark.piece) {
@@ -441,39 +450,4 @@ fn message(bytes: &[u8], policy: Policy) -> Reply {
 /// LuaSocket answers three values for success, too.
 fn success(bytes: impl Into<Value>) -> Reply {
     Reply::three(bytes, Value::Nil, Value::Nil)
-}
-
-/// Moves the bytes together that are no carriage returns; answers how many these are.
-fn drop_returns(bytes: &mut [u8]) -> usize {
-    let Some(first) = memchr::memchr(b'\r', bytes) else {
-        return bytes.len();
-    };
-    let mut kept = first;
-    for place in first..bytes.len() {
-        if bytes[place] != b'\r' {
-            bytes[kept] = bytes[place];
-            kept += 1;
-        }
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::drop_returns;
-
-    #[test]
-    fn every_carriage_return_is_dropped() {
-        for (given, expected) in [
-            ("", ""),
-            ("a", "a"),
-            ("\r", ""),
-            ("a\rb\r", "ab"),
-            ("\r\rxy\rz", "xyz"),
-        ] {
-            let mut bytes = given.as_bytes().to_vec();
-            let kept = drop_returns(&mut bytes);
-            assert_eq!(&bytes[..kept], expected.as_bytes());
-        }
-    }
 }

@@ -42,11 +42,13 @@ impl Channel {
     }
 
     /// How many are queued.
+    #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.queue.borrow().len()
     }
 
     /// Has it been closed?
+    #[inline(always)]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get()
     }
@@ -58,23 +60,32 @@ impl Channel {
     }
 
     /// Takes that key.
+    #[inline(always)]
     pub(crate) fn claim(&self) -> Key {
         self.store.claim()
     }
 
     /// The value under the key is wanted no more.
+    #[inline(always)]
     pub(super) fn release(&self, key: Key) {
         self.store.release(key);
     }
 
     /// Would a receive not wait?
+    #[inline(always)]
     pub(crate) fn has_something(&self) -> bool {
         self.len() > 0 || !self.senders.is_empty() || self.is_closed()
     }
 
+    /// May one value more be queued?
+    #[inline(always)]
+    fn has_space(&self) -> bool {
+        self.queue.borrow().len() < self.room
+    }
+
     /// Would a send not wait?
     pub(crate) fn has_room(&self) -> bool {
-        self.len() < self.room || !self.receivers.is_empty() || self.is_closed()
+        self.has_space() || !self.receivers.is_empty() || self.is_closed()
     }
 
     /// Its state in some words.
@@ -88,25 +99,38 @@ impl Channel {
         format!("{} of {room} queued{closed}", self.len())
     }
 
+    /// Takes a key for a value that could be sent without waiting.
+    #[inline(always)]
+    pub(super) fn claim_to_send(&self) -> Option<Key> {
+        let may = !self.closed.get() && (self.has_space() || !self.receivers.is_empty());
+        may.then(|| self.claim())
+    }
+
     /// Sends what lies under the next key, without waiting; answers whether it could.
     #[inline(always)]
     pub(crate) fn send_now(&self, runtime: &Runtime, this: &Waitable) -> bool {
+        let sent = self.send(runtime, this, self.store.vacancy());
+        if sent {
+            self.store.claim();
+        }
+        sent
+    }
+
+    /// Sends what lies under a key, without waiting; answers whether it could.
+    #[inline(always)]
+    pub(super) fn send(&self, runtime: &Runtime, this: &Waitable, key: Key) -> bool {
         if self.closed.get() {
             return false;
         }
-        if !self.receivers.is_empty()
-            && runtime
-                .serve(&self.receivers, Given::Item(self.store.vacancy()))
-                .is_some()
+        if !self.receivers.is_empty() && runtime.serve(&self.receivers, Given::Item(key)).is_some()
         {
-            self.store.claim();
             return true;
         }
         let mut queue = self.queue.borrow_mut();
         if queue.len() >= self.room {
             return false;
         }
-        queue.push_back(self.store.claim());
+        queue.push_back(key);
         drop(queue);
         runtime.tell_watchers(this);
         true
@@ -115,9 +139,16 @@ impl Channel {
     /// Receives without waiting; answers the key, which the caller empties at once.
     #[inline(always)]
     pub(crate) fn receive_now(&self, runtime: &Runtime, this: &Waitable) -> Option<Key> {
+        let key = self.take(runtime, this)?;
+        self.store.release(key);
+        Some(key)
+    }
+
+    /// Receives without waiting; answers the key, which stays in use.
+    #[inline(always)]
+    pub(super) fn take(&self, runtime: &Runtime, this: &Waitable) -> Option<Key> {
         let first = self.queue.borrow_mut().pop_front();
         if let Some(key) = first {
-            self.store.release(key);
             if !self.senders.is_empty() {
                 self.admit(runtime);
             }
@@ -128,7 +159,6 @@ impl Channel {
             if runtime.give(waiter, Given::Done)
                 && let Wish::Send(key) = waiter.wish
             {
-                self.store.release(key);
                 return Some(key);
             }
         }

@@ -1,47 +1,44 @@
 //! A wait at several objects at once, of which exactly one has effect.
 
-use super::{Given, Kind, Waitable, Waiter, Wish};
+use super::{Answer, Given, Kind, Waitable, Waiter, Wish};
 use crate::runtime::operation::{Operation, Poll};
 use crate::runtime::{Runtime, TaskId};
-use crate::vm::{Reply, Value};
+use crate::vm::{Reply, State, Value};
 use std::rc::Rc;
 
 /// What a task waits for: the first of its cases that can be.
+#[derive(Default)]
 pub(crate) struct Choice {
-    /// The objects, what is wanted there, and the index of each among all cases of the call.
-    cases: Rc<[Case]>,
-    /// Has the caller just found that none of them can be?
-    looked: bool,
+    /// The cases.
+    cases: Vec<Case>,
     /// Does it stand in their lines?
     entered: bool,
     /// Has something told that it may be ready, which is none of the objects?
     poked: bool,
-    /// The case that has had its effect, and what it was given.
+    /// The case that has had its effect, and what it was given. It stands in no line any more.
     decided: Option<(u32, Given)>,
 }
 
-/// An object, what is wanted there, and the index among all cases of the call.
-pub(crate) type Case = (Rc<Waitable>, Wish, i32);
+/// One of the things that a choice waits for.
+pub(crate) struct Case {
+    /// The object.
+    pub(crate) object: Rc<Waitable>,
+    /// What is wanted there.
+    pub(crate) wish: Wish,
+    /// Its index among all cases of the call.
+    pub(crate) index: i32,
+    /// Where the object is among what the call keeps, counted from 0.
+    pub(crate) at: i32,
+}
 
-/// Where the call's arguments have the objects: so many before the first one, counted from 0.
-const OBJECTS: i32 = 2;
+/// As many cases as a choice that is used again may have room for.
+const ROOM: usize = 16;
 
 impl Choice {
-    /// A wait that has not begun.
-    pub(crate) fn new(cases: Vec<Case>, looked: bool) -> Choice {
-        Choice {
-            cases: cases.into(),
-            looked,
-            entered: false,
-            poked: false,
-            decided: None,
-        }
-    }
-
-    /// Its objects, and what is wanted there, by case.
-    pub(super) fn objects(&self) -> impl Iterator<Item = (Rc<Waitable>, Wish)> + use<> {
-        let cases = Rc::clone(&self.cases);
-        (0..cases.len()).map(move |case| (Rc::clone(&cases[case].0), cases[case].1))
+    /// Adds a case.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, case: Case) {
+        self.cases.push(case);
     }
 
     /// Lets one case have its effect; answers whether none has had.
@@ -60,11 +57,10 @@ impl Choice {
         open
     }
 
-    /// Looks whether a case has had its effect; at first, enters all lines.
+    /// Looks whether a case has had its effect; at first, tries them all, and then enters all lines.
     pub(crate) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
         if let Some((case, given)) = self.decided.take() {
-            self.leave_but(runtime, task, Some(case));
-            let (object, ..) = &self.cases[case as usize];
+            let Case { object, .. } = &self.cases[case as usize];
             if let (Kind::Channel(channel), Given::Item(key)) = (&object.kind, given) {
                 channel.release(key);
             }
@@ -75,55 +71,69 @@ impl Choice {
             return Poll::Ready(Reply::one(0));
         }
         if !self.entered {
-            // Something may have come to be since the caller has looked.
-            let cases = if self.looked { &[] } else { &*self.cases };
-            for (case, (object, wish, _)) in (0..).zip(cases) {
-                if let Some(given) = object.try_now(runtime, *wish) {
-                    self.leave_but(runtime, task, Some(case));
-                    return Poll::Ready(self.reply(case, given));
+            for (number, case) in (0..).zip(self.cases.iter()) {
+                if let Some(given) = case.object.try_now(runtime, case.wish) {
+                    self.leave_but(runtime, task, Some(number));
+                    return Poll::Ready(self.reply(number, given));
                 }
             }
-            self.entered = true;
-            for (case, (object, wish, _)) in (0..).zip(self.cases.iter()) {
-                let waiter = Waiter {
-                    task,
-                    wish: *wish,
-                    case,
-                };
-                object.enter(runtime, waiter);
-            }
+            self.enter(runtime, task);
         }
         Poll::Pending
     }
 
+    /// Enters the lines of all cases.
+    fn enter(&mut self, runtime: &Runtime, task: TaskId) {
+        self.entered = true;
+        for (number, case) in (0..).zip(self.cases.iter()) {
+            let waiter = Waiter {
+                task,
+                wish: case.wish,
+                case: number,
+            };
+            case.object.enter(runtime, waiter);
+        }
+    }
+
     /// Leaves the lines of all cases but the one that has had its effect.
     fn leave_but(&self, runtime: &Runtime, task: TaskId, served: Option<u32>) {
-        for (case, (object, wish, _)) in (0..).zip(self.cases.iter()) {
-            if Some(case) == served {
+        for (number, case) in (0..).zip(self.cases.iter()) {
+            if Some(number) == served {
                 continue;
             }
             if self.entered {
-                object.leave(runtime, *wish, task, case);
-            } else if let (Kind::Channel(channel), Wish::Send(key)) = (&object.kind, *wish) {
-                channel.release(key);
+                case.object.leave(runtime, case.wish, task, number);
+            } else {
+                case.give_up();
             }
         }
     }
 
     /// What the call returns when that case has had its effect.
     fn reply(&self, case: u32, given: Given) -> Reply {
-        let (object, wish, index) = &self.cases[case as usize];
-        let reply = object.reply(*wish, given, OBJECTS + index);
-        reply.behind(i64::from(*index))
+        let case = &self.cases[case as usize];
+        let reply = case.object.reply(case.wish, given, case.at);
+        reply.behind(i64::from(case.index))
+    }
+
+    /// As `Place::at_hand`, with the case's index, and where its object is.
+    #[inline]
+    pub(super) fn at_hand(&mut self) -> Option<(i32, i32, Answer)> {
+        let (case, given) = self.decided?;
+        let case = &self.cases[case as usize];
+        let answer = case.object.at_hand(given)?;
+        self.decided = None;
+        Some((case.index, case.at, answer))
     }
 
     /// Leaves all lines, and passes on what it was given.
     pub(crate) fn withdraw(&mut self, runtime: &Runtime, task: TaskId) {
-        let decided = self.decided.take();
-        self.leave_but(runtime, task, decided.map(|(case, _)| case));
-        if let Some((case, given)) = decided {
-            let (object, wish, _) = &self.cases[case as usize];
-            object.pass_on(runtime, *wish, given);
+        match self.decided.take() {
+            Some((case, given)) => {
+                let case = &self.cases[case as usize];
+                case.object.pass_on(runtime, case.wish, given);
+            }
+            None => self.leave_but(runtime, task, None),
         }
         self.entered = false;
     }
@@ -138,22 +148,90 @@ impl Choice {
         let parts: Vec<String> = self
             .cases
             .iter()
-            .map(|(object, wish, _)| object.describe(*wish))
+            .map(|case| case.object.describe(case.wish))
             .collect();
         format!("select of {}", parts.join(", "))
     }
 }
 
+impl Case {
+    /// It is not waited for any more.
+    fn give_up(&self) {
+        if let (Kind::Channel(channel), Wish::Send(key)) = (&self.object.kind, self.wish) {
+            channel.release(key);
+        }
+    }
+}
+
 impl Runtime {
-    /// Will the next wait be polled in the call itself?
-    pub(crate) fn answers_at_once(&self) -> bool {
-        self.budget.get() > 0
+    /// Serves one case of a waiter, unless another has had its effect, and takes it out of the lines of the others;
+    /// answers whether it takes what it is given.
+    #[inline(never)]
+    pub(super) fn decide(&self, waiter: Waiter, given: Given) -> bool {
+        let mut core = self.core.borrow_mut();
+        let Some(record) = core.tasks.get(waiter.task) else {
+            return false;
+        };
+        let ticket = record.body.ticket;
+        let Some(Operation::Choice(choice)) = core.parked.get(ticket) else {
+            return false;
+        };
+        if !choice.decide(waiter.case, given) {
+            return false;
+        }
+        // Nobody behind it can go on for that: it wants no more than the first of any line does.
+        for (number, case) in (0..).zip(choice.cases.iter()) {
+            if number != waiter.case {
+                case.object.line(case.wish).remove(waiter.task, number);
+                case.give_up();
+            }
+        }
+        core.wake(waiter.task);
+        if !core.woken_loose.is_empty() {
+            self.has_woken_loose.set(true);
+        }
+        true
     }
 
-    /// Where the next select begins to look.
-    pub(crate) fn next_start(&self) -> i32 {
-        self.start.set(self.start.get().wrapping_add(1) & i32::MAX);
-        self.start.get()
+    /// A choice without cases: one that has been used before, where there is one.
+    pub(crate) fn new_choice(&self) -> Box<Choice> {
+        self.spare_choice.take().unwrap_or_default()
+    }
+
+    /// Keeps a choice that is not used any more, so that the next one takes no memory.
+    pub(crate) fn drop_choice(&self, mut choice: Box<Choice>) {
+        choice.cases.clear();
+        if choice.cases.capacity() <= ROOM {
+            (choice.entered, choice.poked, choice.decided) = (false, false, None);
+            self.spare_choice.set(Some(choice));
+        }
+    }
+
+    /// Lets the running task wait for a choice of which none can be, where that takes nothing but a yield; else answers
+    /// the choice.
+    pub(crate) fn park_choice(&self, mut choice: Box<Choice>, state: State) -> Option<Box<Choice>> {
+        let task = self.current.get().filter(|_| self.may_leave(state));
+        let Some(task) = task else {
+            return Some(choice);
+        };
+        choice.enter(self, task);
+        let mut core = self.core.borrow_mut();
+        let ticket = core.parked.put(Operation::Choice(choice));
+        core.park_in_line(task, ticket);
+        None
+    }
+
+    /// The case, counted from 0, at which this select begins to look, of so many. The fractions of multiples of the golden
+    /// ratio are spread evenly, whichever of them a select gets that takes turns with others.
+    pub(crate) fn next_start(&self, count: i32) -> i32 {
+        self.start.set(self.start.get().wrapping_add(0x9e37_79b9));
+        self.last_start(count)
+    }
+
+    /// Where the last one began.
+    pub(crate) fn last_start(&self, count: i32) -> i32 {
+        let scaled = u64::from(self.start.get()) * u64::from(count.unsigned_abs());
+        i32::try_from(scaled >> 32).unwrap_or(0)
     }
 
     /// Something may be ready that the main chunk waits for; answers whether it does.

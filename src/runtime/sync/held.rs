@@ -16,7 +16,9 @@ impl Runtime {
         }
     }
 
-    /// Notes that the end of the owner matters to a lock.
+    /// Notes that the end of the owner matters to a lock. The note may outlast the hold: a lock that goes to and fro is
+    /// noted once with each of those who share it.
+    #[inline]
     pub(super) fn note_held(&self, owner: Owner, lock: &Rc<Waitable>) {
         let Owner::Task(task) = owner else { return };
         let mut core = self.core.borrow_mut();
@@ -25,19 +27,7 @@ impl Runtime {
         };
         let held = &mut record.rarities.get_or_insert_default().held;
         if !held.iter().any(|other| is_same(other, lock)) {
-            held.push(Rc::clone(lock) as _);
-        }
-    }
-
-    /// Notes that it matters no more.
-    pub(super) fn note_released(&self, owner: Owner, lock: &Rc<Waitable>) {
-        let Owner::Task(task) = owner else { return };
-        let mut core = self.core.borrow_mut();
-        if let Some(record) = core.tasks.get(task)
-            && let Some(rarities) = &mut record.rarities
-            && let Some(place) = rarities.held.iter().rposition(|other| is_same(other, lock))
-        {
-            rarities.held.swap_remove(place);
+            add_held(held, owner, lock);
         }
     }
 
@@ -61,7 +51,9 @@ impl Runtime {
                 Kind::Mutex(mutex) if mutex.owner(self) == Some(owner) => {
                     mutex.hand_over(self, &lock, Given::Abandoned);
                 }
-                Kind::Rwlock(rwlock) => rwlock.desert(self, &lock, owner, true),
+                Kind::Rwlock(rwlock) if rwlock.is_held_by(owner) => {
+                    rwlock.desert(self, &lock, owner, true);
+                }
                 _ => {}
             }
         }
@@ -76,6 +68,22 @@ impl Runtime {
             self.has_woken_loose.set(true);
         }
     }
+}
+
+/// Adds a lock. Notes that have outlasted their holds go before the list would grow.
+#[cold]
+fn add_held(held: &mut Vec<Rc<dyn std::any::Any>>, owner: Owner, lock: &Rc<Waitable>) {
+    if held.len() == held.capacity() {
+        held.retain(|other| {
+            let other = other.downcast_ref::<Waitable>();
+            other.is_some_and(|other| match &other.kind {
+                Kind::Mutex(mutex) => mutex.is_locked_by(owner),
+                Kind::Rwlock(rwlock) => rwlock.is_held_by(owner),
+                _ => false,
+            })
+        });
+    }
+    held.push(Rc::clone(lock) as _);
 }
 
 /// Is it the same lock?

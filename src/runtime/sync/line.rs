@@ -16,22 +16,37 @@ pub(crate) struct Waiter {
     pub(super) case: u32,
 }
 
+impl Waiter {
+    /// One that waits at this object alone.
+    #[inline(always)]
+    pub(super) fn of_one(task: TaskId, wish: Wish) -> Waiter {
+        Waiter {
+            task,
+            wish,
+            case: 0,
+        }
+    }
+}
+
 /// A line. It owns no memory before somebody waits.
 #[derive(Default)]
 pub(crate) struct Line(RefCell<VecDeque<Waiter>>);
 
 impl Line {
     /// Puts a waiter at the end.
+    #[inline(always)]
     pub(super) fn push(&self, waiter: Waiter) {
         self.0.borrow_mut().push_back(waiter);
     }
 
     /// Takes the one who has waited longest.
+    #[inline(always)]
     pub(super) fn pop(&self) -> Option<Waiter> {
         self.0.borrow_mut().pop_front()
     }
 
     /// The one who has waited longest.
+    #[inline(always)]
     pub(super) fn first(&self) -> Option<Waiter> {
         self.0.borrow().front().copied()
     }
@@ -39,9 +54,11 @@ impl Line {
     /// Takes out what a task waits for by its case, wherever it stands; answers whether it stood there.
     pub(super) fn remove(&self, task: TaskId, case: u32) -> bool {
         let mut line = self.0.borrow_mut();
-        let place = line
-            .iter()
-            .position(|waiter| waiter.task == task && waiter.case == case);
+        let is_it = |waiter: &Waiter| waiter.task == task && waiter.case == case;
+        if line.front().is_some_and(is_it) {
+            return line.pop_front().is_some();
+        }
+        let place = line.iter().position(is_it);
         place.is_some_and(|place| line.remove(place).is_some())
     }
 

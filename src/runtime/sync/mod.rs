@@ -95,6 +95,9 @@ pub(crate) enum Wish {
     Send(Key),
 }
 
+/// What a call returns that returns one value: what lies under the key, and whether nobody else wants that; or true.
+type Answer = Option<(Key, bool)>;
+
 /// What a waiter is given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Given {
@@ -341,6 +344,21 @@ impl Waitable {
         }
     }
 
+    /// Accepts what has been given, where the call returns one value.
+    #[inline(always)]
+    fn at_hand(&self, given: Given) -> Option<Answer> {
+        match (given, &self.kind) {
+            (Given::Done, Kind::Barrier(_)) => None,
+            (Given::Done, _) => Some(None),
+            (Given::Item(key), Kind::Channel(channel)) => {
+                channel.release(key);
+                Some(Some((key, true)))
+            }
+            (Given::Item(key), Kind::Event(event)) => Some(Some((key, event.read(key)))),
+            _ => None,
+        }
+    }
+
     /// What a call returns that has been given something: the object is the value at `at`, counted from the call's first
     /// argument.
     pub(crate) fn reply(&self, wish: Wish, given: Given, at: i32) -> Reply {
@@ -373,6 +391,7 @@ impl Runtime {
     }
 
     /// Gives the first of a line that takes it `given`; answers who that is.
+    #[inline]
     pub(super) fn serve(&self, line: &Line, given: Given) -> Option<Waiter> {
         while let Some(waiter) = line.pop() {
             if self.give(waiter, given) {

@@ -137,6 +137,7 @@ impl Mutex {
     }
 
     /// Somebody waits, or watches: the end of its owner must be told.
+    #[inline]
     pub(super) fn note(&self, runtime: &Runtime, this: &Rc<Waitable>) {
         if let Hold::Held(owner) = self.hold.get()
             && (!self.line.is_empty() || this.is_watched())
@@ -151,10 +152,8 @@ impl Mutex {
     }
 
     /// Hands it to the first who waits, or lets it be free.
+    #[inline]
     pub(super) fn hand_over(&self, runtime: &Runtime, this: &Rc<Waitable>, given: Given) {
-        if let Hold::Held(owner) = self.hold.get() {
-            runtime.note_released(owner, this);
-        }
         let next = runtime.serve(&self.line, given);
         match next.map(|waiter| waiter.wish) {
             Some(Wish::Lock(owner)) => {

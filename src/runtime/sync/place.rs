@@ -1,7 +1,7 @@
 //! A wait at one object, and how waiters are served.
 
-use super::{Given, Key, Kind, Owner, Waitable, Waiter, Wish};
-use crate::runtime::operation::{Operation, Poll};
+use super::{Answer, Given, Kind, Owner, Waitable, Waiter, Wish};
+use crate::runtime::operation::Poll;
 use crate::runtime::{Runtime, TaskId, Verdict};
 use crate::sched::Moment;
 use crate::vm::{Reply, Value};
@@ -33,6 +33,15 @@ impl Place {
         }
     }
 
+    /// A wait that stands in the line.
+    #[inline(always)]
+    pub(super) fn entered(object: Rc<Waitable>, wish: Wish) -> Place {
+        Place {
+            entered: true,
+            ..Place::new(object, wish)
+        }
+    }
+
     /// Tries to get what it wants, once; from then on it stands in the line.
     pub(crate) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
         if let Some(given) = self.given.take() {
@@ -42,20 +51,10 @@ impl Place {
             if let Some(given) = self.object.try_now(runtime, self.wish) {
                 return Poll::Ready(self.object.reply(self.wish, given, 0));
             }
-            self.enter(runtime, task);
+            self.entered = true;
+            self.object.enter(runtime, Waiter::of_one(task, self.wish));
         }
         Poll::Pending
-    }
-
-    /// Goes to the end of the line.
-    pub(super) fn enter(&mut self, runtime: &Runtime, task: TaskId) {
-        self.entered = true;
-        let waiter = Waiter {
-            task,
-            wish: self.wish,
-            case: 0,
-        };
-        self.object.enter(runtime, waiter);
     }
 
     /// What the call returns that has been served.
@@ -69,20 +68,10 @@ impl Place {
         self.object.reply(self.wish, given, 0)
     }
 
-    /// Takes what has been given where the call returns true, or the value under a key: the key, and whether nobody else
-    /// wants that value.
-    #[inline]
-    pub(super) fn at_hand(&mut self) -> Option<Option<(Key, bool)>> {
-        let answer = match (self.given?, &self.object.kind) {
-            (Given::Done, Kind::Barrier(_)) => return None,
-            (Given::Done, _) => None,
-            (Given::Item(key), Kind::Channel(channel)) => {
-                channel.release(key);
-                Some((key, true))
-            }
-            (Given::Item(key), Kind::Event(event)) => Some((key, event.read(key))),
-            _ => return None,
-        };
+    /// Takes what has been given, where the call returns one value.
+    #[inline(always)]
+    pub(super) fn at_hand(&mut self) -> Option<Answer> {
+        let answer = self.object.at_hand(self.given?)?;
         self.given = None;
         Some(answer)
     }
@@ -132,6 +121,7 @@ impl Place {
 impl Runtime {
     /// Serves a waiter that has been taken out of its line, and wakes it; answers whether it takes what it is given. One
     /// that is being ended takes nothing.
+    #[inline]
     pub(super) fn give(&self, waiter: Waiter, given: Given) -> bool {
         let mut core = self.core.borrow_mut();
         let Some(record) = core.tasks.get(waiter.task) else {
@@ -145,30 +135,14 @@ impl Runtime {
         if (scoped || !core.standins.is_empty()) && core.is_ending(waiter.task) {
             return false;
         }
-        let others = match core.parked.get(ticket) {
-            Some(Operation::Place(place)) => {
-                place.given = Some(given);
-                None
-            }
-            Some(Operation::Choice(choice)) => {
-                if !choice.decide(waiter.case, given) {
-                    return false;
-                }
-                Some(choice.objects())
-            }
-            _ => return false,
+        let Some(place) = core.parked.place(ticket) else {
+            drop(core);
+            return self.decide(waiter, given);
         };
+        place.given = Some(given);
         core.wake(waiter.task);
         if !core.woken_loose.is_empty() {
             self.has_woken_loose.set(true);
-        }
-        drop(core);
-        for (case, (object, wish)) in others.into_iter().flatten().enumerate() {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "cases are counted in 32 bits"
-            )]
-            object.line(wish).remove(waiter.task, case as u32);
         }
         true
     }
@@ -187,7 +161,7 @@ impl Runtime {
             return false;
         };
         let ticket = record.body.ticket;
-        let Some(Operation::Place(place)) = core.parked.get(ticket) else {
+        let Some(place) = core.parked.place(ticket) else {
             return false;
         };
         place.condition = Some(std::mem::replace(&mut place.object, Rc::clone(mutex)));

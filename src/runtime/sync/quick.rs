@@ -1,15 +1,15 @@
 //! The short ways: what most calls need, without looking at more than the object and the running task.
 
-use super::{Key, Kind, Place, Waitable, Wish};
+use super::{Key, Kind, Place, Waitable, Waiter, Wish};
 use crate::runtime::core::{Body, Core};
 use crate::runtime::operation::Operation;
 use crate::runtime::parked::Ticket;
 use crate::runtime::{Phase, Runtime, TaskId};
-use crate::vm::{Keeps, Quick, State};
+use crate::vm::{Coroutine, Keeps, Quick, State};
 
 /// `mutex:lock()`
 #[inline(always)]
-pub(crate) fn lock(runtime: &Runtime, object: &Waitable, state: State) -> Quick {
+pub(crate) fn lock(runtime: &Runtime, object: &Waitable, state: Option<State>) -> Quick {
     let Kind::Mutex(mutex) = &object.kind else {
         return Quick::No;
     };
@@ -27,7 +27,7 @@ pub(crate) fn lock(runtime: &Runtime, object: &Waitable, state: State) -> Quick 
 
 /// `mutex:unlock()`
 #[inline(always)]
-pub(crate) fn unlock(runtime: &Runtime, object: &Waitable, _: State) -> Quick {
+pub(crate) fn unlock(runtime: &Runtime, object: &Waitable, _: Option<State>) -> Quick {
     let Kind::Mutex(mutex) = &object.kind else {
         return Quick::No;
     };
@@ -43,7 +43,7 @@ pub(crate) fn unlock(runtime: &Runtime, object: &Waitable, _: State) -> Quick {
 
 /// `semaphore:acquire()`
 #[inline(always)]
-pub(crate) fn acquire(runtime: &Runtime, object: &Waitable, state: State) -> Quick {
+pub(crate) fn acquire(runtime: &Runtime, object: &Waitable, state: Option<State>) -> Quick {
     match &object.kind {
         Kind::Semaphore(semaphore) if semaphore.take(1) => Quick::True,
         Kind::Semaphore(_) => runtime.park_at(object, Wish::Acquire(1), state),
@@ -53,7 +53,7 @@ pub(crate) fn acquire(runtime: &Runtime, object: &Waitable, state: State) -> Qui
 
 /// `semaphore:release()`
 #[inline(always)]
-pub(crate) fn release(runtime: &Runtime, object: &Waitable, _: State) -> Quick {
+pub(crate) fn release(runtime: &Runtime, object: &Waitable, _: Option<State>) -> Quick {
     let Kind::Semaphore(semaphore) = &object.kind else {
         return Quick::No;
     };
@@ -63,10 +63,10 @@ pub(crate) fn release(runtime: &Runtime, object: &Waitable, _: State) -> Quick {
 
 impl Keeps<Runtime> for Waitable {
     #[inline(always)]
-    fn vacancy(&self) -> Option<Key> {
+    fn vacancy(&self, flag: bool) -> Option<Key> {
         match &self.kind {
-            Kind::Channel(channel) => Some(channel.vacancy()),
-            Kind::Event(event) => Some(event.vacancy()),
+            Kind::Channel(channel) if !flag => Some(channel.vacancy()),
+            Kind::Event(event) if flag => Some(event.vacancy()),
             _ => None,
         }
     }
@@ -76,9 +76,6 @@ impl Keeps<Runtime> for Waitable {
         match &self.kind {
             Kind::Channel(channel) if channel.send_now(runtime, self) => (Quick::True, None),
             Kind::Channel(channel) if !channel.is_closed() => {
-                let Some(state) = state else {
-                    return (Quick::No, None);
-                };
                 let quick = runtime.park_at(self, Wish::Send(channel.vacancy()), state);
                 if quick == Quick::Park {
                     channel.claim();
@@ -98,64 +95,101 @@ impl Keeps<Runtime> for Waitable {
         if let Some(key) = channel.receive_now(runtime, self) {
             return Ok(key);
         }
-        Err(match state {
-            Some(state) if !channel.is_closed() => runtime.park_at(self, Wish::Receive, state),
-            _ => Quick::No,
+        Err(if channel.is_closed() {
+            Quick::No
+        } else {
+            runtime.park_at(self, Wish::Receive, state)
         })
+    }
+
+    #[inline(always)]
+    fn claim(&self) -> Option<Key> {
+        match &self.kind {
+            Kind::Channel(channel) => channel.claim_to_send(),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn hand(&self, runtime: &Runtime, key: Key) -> bool {
+        let Kind::Channel(channel) = &self.kind else {
+            return false;
+        };
+        let sent = channel.send(runtime, self, key);
+        if !sent {
+            channel.release(key);
+        }
+        sent
+    }
+
+    #[inline(always)]
+    fn take(&self, runtime: &Runtime) -> Option<Key> {
+        match &self.kind {
+            Kind::Channel(channel) => channel.take(runtime, self),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn has_something(&self) -> bool {
+        matches!(&self.kind, Kind::Channel(channel) if channel.has_something())
+    }
+
+    #[inline(always)]
+    fn free(&self, key: Key) {
+        if let Kind::Channel(channel) = &self.kind {
+            channel.release(key);
+        }
     }
 }
 
 impl Runtime {
-    /// Lets the running task wait, where that takes nothing but a yield.
+    /// Lets the running task wait, where there is a state to wait in and that takes nothing but a yield.
     #[inline]
-    fn park_at(&self, object: &Waitable, wish: Wish, state: State) -> Quick {
+    fn park_at(&self, object: &Waitable, wish: Wish, state: Option<State>) -> Quick {
+        let (Some(state), Some(task)) = (state, self.current.get()) else {
+            return Quick::No;
+        };
         if !self.may_leave(state) {
             return Quick::No;
         }
-        let Some(task) = self.current.get() else {
-            return Quick::No;
-        };
-        let mut place = Place::new(object.share(), wish);
-        place.enter(self, task);
+        let object = object.share();
+        object.enter(self, Waiter::of_one(task, wish));
         let mut core = self.core.borrow_mut();
-        let core = &mut *core;
-        let record = core.tasks.running(task);
-        record.body.ticket = core.parked.put(Operation::Place(place));
-        record.phase = Phase::Parked;
-        (record.due, record.woken) = (false, false);
-        core.inward.push(task);
+        let ticket = core.parked.put_place(Place::entered(object, wish));
+        core.park_in_line(task, ticket);
         Quick::Park
     }
-}
 
-impl Runtime {
     /// Puts the answer onto the coroutine of a task at its turn, where it has been served at an object and nothing else
     /// is to be looked at; answers with how many values it is to be resumed.
     #[inline(never)]
-    pub(in crate::runtime) fn answer_served(
-        &self,
-        core: &mut Core,
-        state: State,
-        task: TaskId,
-    ) -> Option<i32> {
+    pub(in crate::runtime) fn answer_served(&self, core: &mut Core, task: TaskId) -> Option<i32> {
         let record = core.tasks.running(task);
         let Body { co, kept, ticket } = record.body;
-        let rare = record.rarities.as_ref();
-        if record.phase != Phase::Ready
-            || co.is_none()
-            || !co.is_suspended(kept)
-            || rare.is_some_and(|rarities| rarities.matter_now())
+        if !ticket.is_some() || record.phase != Phase::Ready {
+            return None;
+        }
+        if record
+            .rarities
+            .as_ref()
+            .is_some_and(|rarities| rarities.matter_now())
         {
             return None;
         }
-        let Some(Operation::Place(place)) = core.parked.get(ticket) else {
+        if !co.is_parked() || !co.has(kept) {
             return None;
+        }
+        let values = if let Some(place) = core.parked.place(ticket) {
+            let item = place.at_hand()?;
+            core.parked.drop_place(ticket);
+            match item {
+                None => co.answer_true(kept),
+                Some((key, last)) => co.answer_item(kept, key, last),
+            }
+        } else {
+            self.answer_choice(core, ticket, co, kept)?
         };
-        let values = match place.at_hand()? {
-            None => co.answer_true(kept),
-            Some((key, last)) => state.hand_item(co, kept, key, last),
-        };
-        drop(core.parked.take(ticket));
         core.timers.stop(task.index());
         let record = core.tasks.running(task);
         record.body.ticket = Ticket::default();
@@ -163,5 +197,38 @@ impl Runtime {
         record.due = false;
         record.phase = Phase::Running;
         Some(values)
+    }
+}
+
+impl Runtime {
+    /// The same for a choice.
+    #[inline(never)]
+    fn answer_choice(
+        &self,
+        core: &mut Core,
+        ticket: Ticket,
+        co: Coroutine,
+        kept: i32,
+    ) -> Option<i32> {
+        let Some(Operation::Choice(choice)) = core.parked.get(ticket) else {
+            return None;
+        };
+        let (index, at, item) = choice.at_hand()?;
+        if let Some(Operation::Choice(choice)) = core.parked.take(ticket) {
+            self.drop_choice(choice);
+        }
+        Some(co.answer_case(kept, index, at, item))
+    }
+}
+
+impl Core {
+    /// Parks the running task, which stands in the lines that the operation with this ticket is about.
+    #[inline(always)]
+    pub(super) fn park_in_line(&mut self, task: TaskId, ticket: Ticket) {
+        let record = self.tasks.running(task);
+        record.body.ticket = ticket;
+        record.phase = Phase::Parked;
+        (record.due, record.woken) = (false, false);
+        self.inward.push(task);
     }
 }

@@ -103,7 +103,6 @@ impl Rwlock {
 
     /// Its owner lets go of it.
     pub(crate) fn unlock(&self, runtime: &Runtime, this: &Rc<Waitable>, owner: Owner) {
-        runtime.note_released(owner, this);
         if self.writer.get() == Some(owner) {
             self.writer.set(None);
         } else {

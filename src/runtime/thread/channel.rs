@@ -1,15 +1,18 @@
 //! Channels between threads. What is sent is handed to the receiver that has waited longest, under one lock.
 
-use super::line::{Line, Place, Waiter, lock};
+use super::line::{Bell, Held, Line, Place, Rung, Waiter};
 use super::{Wait, landed};
 use crate::runtime::Runtime;
+use crate::runtime::locks::Mutex;
 use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
 use crate::vm::Reply;
 use crate::vm::copy::{Departing, Message};
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
 
 /// A channel, which several threads hold.
 pub(crate) struct Channel {
@@ -29,15 +32,23 @@ struct State {
     /// Who waits to receive.
     receivers: Line<()>,
     /// What has been handed to receivers that have not had their turn since.
-    handed: HashMap<Place, Message>,
+    handed: FxHashMap<Place, Message>,
     /// The senders whose messages have been taken, and that have not had their turn since.
-    relieved: HashSet<Place>,
+    relieved: FxHashSet<Place>,
     /// Has it been closed?
     closed: bool,
     /// Who is told of the next change.
     watchers: Line<()>,
     /// How many changes there have been that a watcher may have to see.
     version: u64,
+    /// Who is to be woken.
+    rung: Rung,
+}
+
+impl Bell for State {
+    fn rung(&mut self) -> &mut Rung {
+        &mut self.rung
+    }
 }
 
 /// What became of an attempt.
@@ -48,6 +59,16 @@ pub(crate) enum Attempt<T> {
     Closed,
     /// It has to wait.
     NotYet,
+}
+
+/// How a call stands after a look.
+pub(crate) enum Turn<T> {
+    /// It is done.
+    Done(T),
+    /// The channel has been closed.
+    Closed,
+    /// It waits at this place in the line.
+    Waits(Place),
 }
 
 /// A call that sends.
@@ -89,25 +110,102 @@ impl Channel {
         }
     }
 
+    /// Locks what changes.
+    fn hold(&self) -> Held<'_, State> {
+        Held::new(&self.state)
+    }
+
     /// Sends without waiting. The message stays where it is unless it is sent.
     pub(crate) fn try_send(&self, message: &mut Option<Message>) -> Attempt<()> {
-        self.give(&mut lock(&self.state), message)
+        self.give(&mut self.hold(), message)
     }
 
     /// Receives without waiting.
     pub(crate) fn try_receive(&self) -> Attempt<Message> {
-        Channel::take(&mut lock(&self.state), self.capacity)
+        Channel::take(&mut self.hold(), self.capacity)
+    }
+
+    /// Sends, for the first time, or from a place in the line where the message lies; or waits there from now on.
+    fn send(
+        &self,
+        place: Option<Place>,
+        message: &mut Option<Message>,
+        waiter: impl FnOnce() -> io::Result<Waiter>,
+    ) -> io::Result<Turn<()>> {
+        let mut state = self.hold();
+        if let Some(place) = place {
+            return Ok(if state.relieved.remove(&place) {
+                Turn::Done(())
+            } else if state.senders.holds(place) {
+                Turn::Waits(place)
+            } else {
+                Turn::Closed
+            });
+        }
+        match self.give(&mut state, message) {
+            Attempt::Done(()) => return Ok(Turn::Done(())),
+            Attempt::Closed => return Ok(Turn::Closed),
+            Attempt::NotYet => {}
+        }
+        let waiter = waiter()?;
+        let message = message.take().expect("it has not been sent");
+        let place = state.senders.join(waiter, message);
+        state.changed();
+        Ok(Turn::Waits(place))
+    }
+
+    /// One who waited to send does so no more; answers whether the message had been taken.
+    fn leave_senders(&self, place: Place) -> bool {
+        let mut state = self.hold();
+        state.senders.leave(place);
+        state.relieved.remove(&place)
+    }
+
+    /// Receives, for the first time, or from a place in the line; or waits there from now on.
+    fn receive(
+        &self,
+        place: Option<Place>,
+        waiter: impl FnOnce() -> io::Result<Waiter>,
+    ) -> io::Result<Turn<Message>> {
+        let mut state = self.hold();
+        if let Some(place) = place {
+            return Ok(match state.handed.remove(&place) {
+                Some(message) => Turn::Done(message),
+                None if state.receivers.holds(place) => Turn::Waits(place),
+                None => Turn::Closed,
+            });
+        }
+        match Channel::take(&mut state, self.capacity) {
+            Attempt::Done(message) => return Ok(Turn::Done(message)),
+            Attempt::Closed => return Ok(Turn::Closed),
+            Attempt::NotYet => {}
+        }
+        let waiter = waiter()?;
+        let place = state.receivers.join(waiter, ());
+        state.changed();
+        Ok(Turn::Waits(place))
+    }
+
+    /// One who waited to receive does so no more: what it has been handed goes to the next one.
+    fn leave_receivers(&self, place: Place) {
+        let mut state = self.hold();
+        match state.handed.remove(&place) {
+            Some(message) => state.pass_on(message),
+            None => {
+                state.receivers.leave(place);
+            }
+        }
     }
 
     /// Nothing is sent from now on; what is queued can still be received.
     pub(crate) fn close(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.hold();
         state.closed = true;
         while let Some((_, waiter, ())) = state.receivers.pop() {
-            waiter.wake();
+            state.rung.push(waiter);
         }
         while let Some((_, waiter, message)) = state.senders.pop() {
-            waiter.wake();
+            state.rung.push(waiter);
             drop(message);
         }
         state.changed();
@@ -115,12 +213,12 @@ impl Channel {
 
     /// How many messages are queued.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.state).queue.len()
+        self.hold().queue.len()
     }
 
     /// Would a receive, and would a send, come back at once? And how many changes there have been.
     pub(crate) fn readiness(&self) -> (bool, bool, u64) {
-        let state = lock(&self.state);
+        let state = self.hold();
         let readable = !state.queue.is_empty() || !state.senders.is_empty() || state.closed;
         let room = state.queue.len() < self.capacity || !state.receivers.is_empty();
         (readable, room || state.closed, state.version)
@@ -128,7 +226,7 @@ impl Channel {
 
     /// What `tostring` says of it: what is queued, whether it is closed, how many wait.
     pub(crate) fn describe(&self) -> String {
-        let state = lock(&self.state);
+        let state = self.hold();
         let room = if self.capacity == usize::MAX {
             "any number".into()
         } else {
@@ -153,7 +251,7 @@ impl Channel {
         }
         if let Some((place, waiter, ())) = state.receivers.pop() {
             state.handed.extend(message.take().map(|it| (place, it)));
-            waiter.wake();
+            state.rung.push(waiter);
         } else if state.queue.len() < self.capacity {
             state.queue.extend(message.take());
             state.changed();
@@ -187,7 +285,7 @@ impl State {
     fn relieve(&mut self) -> Option<Message> {
         let (place, waiter, message) = self.senders.pop()?;
         self.relieved.insert(place);
-        waiter.wake();
+        self.rung.push(waiter);
         Some(message)
     }
 
@@ -195,7 +293,7 @@ impl State {
     fn pass_on(&mut self, message: Message) {
         if let Some((place, waiter, ())) = self.receivers.pop() {
             self.handed.insert(place, message);
-            waiter.wake();
+            self.rung.push(waiter);
         } else {
             self.queue.push_front(message);
             self.changed();
@@ -206,7 +304,7 @@ impl State {
     fn changed(&mut self) {
         self.version += 1;
         while let Some((_, waiter, ())) = self.watchers.pop() {
-            waiter.wake();
+            self.rung.push(waiter);
         }
     }
 }
@@ -229,54 +327,24 @@ impl Send {
 
     /// Sends, or waits in the line.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = lock(&self.channel.state);
-        if let Some(place) = self.wait.place() {
-            if state.relieved.remove(&place) {
-                drop(state);
-                self.wait.end(runtime);
-                return self.sent(runtime);
-            }
-            if state.senders.holds(place) {
-                return Poll::Pending;
-            }
-            self.wait.end(runtime);
-            return closed();
-        }
-        match self.channel.give(&mut state, &mut self.message) {
-            Attempt::Done(()) => {
-                drop(state);
-                return self.sent(runtime);
-            }
-            Attempt::Closed => return closed(),
-            Attempt::NotYet => {}
-        }
-        let (Some(message), waiter) = (self.message.take(), Waiter::new(runtime, task)) else {
-            return Poll::Pending;
-        };
-        match waiter {
-            Ok(waiter) => {
-                let place = state.senders.join(waiter, message);
-                state.changed();
-                self.wait.begin(runtime, place);
-                Poll::Pending
+        let (place, waiter) = (self.wait.place(), || Waiter::new(runtime, task));
+        let turn = self.channel.send(place, &mut self.message, waiter);
+        self.wait.go_on(runtime, &turn);
+        match turn {
+            Ok(Turn::Waits(_)) => Poll::Pending,
+            Ok(Turn::Closed) => closed(),
+            Ok(Turn::Done(())) => {
+                runtime.give_up(std::mem::take(&mut self.departing));
+                Poll::Ready(Reply::one(true))
             }
             Err(error) => Poll::Ready(Reply::failure(failure::word(&error))),
         }
     }
 
-    /// The message has been taken.
-    fn sent(&mut self, runtime: &Runtime) -> Poll {
-        runtime.give_up(std::mem::take(&mut self.departing));
-        Poll::Ready(Reply::one(true))
-    }
-
     /// Waits no more. What has been taken stays taken.
     pub(super) fn withdraw(&mut self, runtime: &Runtime) {
         if let Some(place) = self.wait.place() {
-            let mut state = lock(&self.channel.state);
-            let taken = state.relieved.remove(&place);
-            state.senders.leave(place);
-            drop(state);
+            let taken = self.channel.leave_senders(place);
             self.wait.end(runtime);
             if taken {
                 runtime.give_up(std::mem::take(&mut self.departing));
@@ -296,30 +364,13 @@ impl Receive {
 
     /// Receives, or waits in the line.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = lock(&self.channel.state);
-        if let Some(place) = self.wait.place() {
-            if let Some(message) = state.handed.remove(&place) {
-                self.wait.end(runtime);
-                return Poll::Ready(Reply::one(landed(message)));
-            }
-            if state.receivers.holds(place) {
-                return Poll::Pending;
-            }
-            self.wait.end(runtime);
-            return closed();
-        }
-        match Channel::take(&mut state, self.channel.capacity) {
-            Attempt::Done(message) => return Poll::Ready(Reply::one(landed(message))),
-            Attempt::Closed => return closed(),
-            Attempt::NotYet => {}
-        }
-        match Waiter::new(runtime, task) {
-            Ok(waiter) => {
-                let place = state.receivers.join(waiter, ());
-                state.changed();
-                self.wait.begin(runtime, place);
-                Poll::Pending
-            }
+        let (place, waiter) = (self.wait.place(), || Waiter::new(runtime, task));
+        let turn = self.channel.receive(place, waiter);
+        self.wait.go_on(runtime, &turn);
+        match turn {
+            Ok(Turn::Waits(_)) => Poll::Pending,
+            Ok(Turn::Closed) => closed(),
+            Ok(Turn::Done(message)) => Poll::Ready(Reply::one(landed(message))),
             Err(error) => Poll::Ready(Reply::failure(failure::word(&error))),
         }
     }
@@ -327,13 +378,7 @@ impl Receive {
     /// Waits no more, and passes on what it has been handed.
     pub(super) fn withdraw(&mut self, runtime: &Runtime) {
         if let Some(place) = self.wait.place() {
-            let mut state = lock(&self.channel.state);
-            match state.handed.remove(&place) {
-                Some(message) => state.pass_on(message),
-                None => {
-                    state.receivers.leave(place);
-                }
-            }
+            self.channel.leave_receivers(place);
             self.wait.end(runtime);
         }
     }
@@ -351,7 +396,7 @@ impl Watch {
 
     /// Answers the number of changes, once it is another.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = lock(&self.channel.state);
+        let mut state = self.channel.hold();
         if state.version != self.seen {
             if let Some(place) = self.wait.place() {
                 state.watchers.leave(place);
@@ -374,8 +419,11 @@ impl Watch {
     /// Waits no more.
     pub(super) fn withdraw(&mut self, runtime: &Runtime) {
         if let Some(place) = self.wait.place() {
-            lock(&self.channel.state).watchers.leave(place);
+            self.channel.hold().watchers.leave(place);
             self.wait.end(runtime);
         }
     }
 }
+
+#[cfg(loom)]
+mod model;

@@ -1,8 +1,9 @@
 //! How a thread or a job has ended: written once, read by all who join it.
 
 use super::Wait;
-use super::line::{Line, Waiter, lock};
+use super::line::{Bell, Held, Line, Rung, Waiter, lock};
 use crate::runtime::Runtime;
+use crate::runtime::locks::Mutex;
 use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
@@ -10,7 +11,7 @@ use crate::vm::copy::{Message, Parcel};
 use crate::vm::{Reply, Value};
 use std::borrow::Cow;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Where an end is written.
 #[derive(Default)]
@@ -25,6 +26,14 @@ struct State {
     line: Line<()>,
     /// Has anybody been told?
     told: bool,
+    /// Who is to be woken.
+    rung: Rung,
+}
+
+impl Bell for State {
+    fn rung(&mut self) -> &mut Rung {
+        &mut self.rung
+    }
 }
 
 /// How it ended.
@@ -74,13 +83,13 @@ pub(crate) struct Await {
 impl Latch {
     /// Writes the end, unless there is one; those who wait learn of it.
     pub(crate) fn settle(&self, end: End) {
-        let mut state = lock(&self.0);
+        let mut state = Held::new(&self.0);
         if state.end.is_some() {
             return;
         }
         state.end = Some(end);
         while let Some((_, waiter, ())) = state.line.pop() {
-            waiter.wake();
+            state.rung.push(waiter);
         }
     }
 
@@ -146,30 +155,40 @@ impl Await {
         }
     }
 
+    /// What a call that need not wait answers.
+    pub(crate) fn answer(&self) -> Option<Reply> {
+        let mut state = lock(&self.latch.0);
+        let end = state.end.as_ref()?;
+        let reply = match &end.values {
+            Answer::Values(message) => Reply::one(Value::from(Parcel::from(Arc::clone(message)))),
+            Answer::Cancel(reason) => {
+                let parcel = Parcel::from(Arc::clone(reason));
+                Reply::two(Value::Nil, Value::from(parcel))
+            }
+            Answer::Reason(reason) if end.kind == EndKind::Cancelled => {
+                Reply::two(Value::Nil, reason.clone())
+            }
+            Answer::Reason(reason) => Reply::two(false, reason.clone()),
+        };
+        state.told = true;
+        Some(reply)
+    }
+
     /// Answers the end, or waits for it.
     pub(super) fn poll(&mut self, runtime: &Runtime, task: TaskId) -> Poll {
-        let mut state = lock(&self.latch.0);
-        if let Some(end) = &state.end {
-            let reply = match &end.values {
-                Answer::Values(message) => {
-                    Reply::one(Value::from(Parcel::from(Arc::clone(message))))
-                }
-                Answer::Cancel(reason) => {
-                    let parcel = Parcel::from(Arc::clone(reason));
-                    Reply::two(Value::Nil, Value::from(parcel))
-                }
-                Answer::Reason(reason) if end.kind == EndKind::Cancelled => {
-                    Reply::two(Value::Nil, reason.clone())
-                }
-                Answer::Reason(reason) => Reply::two(false, reason.clone()),
-            };
-            state.told = true;
+        if let Some(reply) = self.answer() {
             self.wait.end(runtime);
             return Poll::Ready(reply);
         }
         if self.wait.place().is_none() {
             match Waiter::new(runtime, task) {
                 Ok(waiter) => {
+                    let mut state = lock(&self.latch.0);
+                    // It may have come since that look.
+                    if state.end.is_some() {
+                        drop(state);
+                        return self.poll(runtime, task);
+                    }
                     let place = state.line.join(waiter, ());
                     self.wait.begin(runtime, place);
                 }

@@ -4,18 +4,18 @@
 use super::Threads;
 use super::latch::{Answer, End, EndKind, Latch, Settler};
 use super::line::lock;
-use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::runtime::inbox::{Letter, Sender};
+use crate::runtime::locks::{AtomicBool, Condvar, Mutex};
 use crate::sys::interrupt::{self, Target};
 use crate::vm::copy::Message;
-use crate::vm::{Hookable, Settings, State, Universe};
+use crate::vm::{Hookable, Settings, Universe};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// A thread, as all who hold it see it.
@@ -28,6 +28,8 @@ pub(crate) struct Thread {
     control: Mutex<Control>,
     /// Told of every change of that.
     changed: Condvar,
+    /// Has it been asked for something while it had no inbox?
+    asked: AtomicBool,
 }
 
 /// What changes.
@@ -50,6 +52,8 @@ struct Control {
     detached: bool,
     /// Shall it begin again where it fails?
     renewed: bool,
+    /// How many wait for a change.
+    waiting: usize,
 }
 
 /// Where a thread is in its life.
@@ -106,8 +110,10 @@ impl Thread {
                 cancelled: false,
                 detached: false,
                 renewed: false,
+                waiting: 0,
             }),
             changed: Condvar::new(),
+            asked: AtomicBool::new(false),
         };
         (Arc::new(thread), latch)
     }
@@ -122,13 +128,13 @@ impl Thread {
         let Some(latch) = self.latch() else {
             return Ok(false);
         };
-        let settler = Settler::new(latch);
         let mut control = lock(&self.control);
         let Some(seed) = control.seed.take() else {
             return Ok(false);
         };
         control.stage = Stage::Running;
         drop(control);
+        let settler = Settler::new(latch);
         let mut builder = std::thread::Builder::new().name(self.name.replace('\0', " "));
         if let Some(bytes) = seed.stack_size {
             builder = builder.stack_size(bytes);
@@ -155,10 +161,13 @@ impl Thread {
         control.inbox = None;
         control.target = None;
         let requests = std::mem::take(&mut control.requests);
+        let waited_for = control.waiting > 0;
         drop(control);
         drop(requests);
         settler.settle(end);
-        self.changed.notify_all();
+        if waited_for {
+            self.changed.notify_all();
+        }
     }
 
     /// Opens its universe, runs the chunk and all tasks in it, and closes it.
@@ -168,16 +177,15 @@ impl Thread {
             Err(problem) => return End::failed(problem),
         };
         let runtime = universe.host();
-        if runtime.enter(self).is_err() {
-            return End::failed("too many open files");
-        }
+        // It is set once: the universe is new.
+        let _ = runtime.threads.own.set(Arc::clone(self));
         let hookable = universe.hookable();
         // Both are set once: the universe is new.
         let _ = runtime.threads.hookable.set(Arc::clone(&hookable));
         let _ = runtime.threads.ceiling.set(universe.ceiling());
         let interrupts = interrupt::Guard::enter(Arc::new(move || hookable.arm()));
         lock(&self.control).target = Some(interrupts.target());
-        let ran = universe.run(Arc::clone(&seed.message));
+        let ran = universe.run(&self.name, Arc::clone(&seed.message));
         // From here on nobody may interrupt it.
         lock(&self.control).target = None;
         drop(interrupts);
@@ -212,7 +220,7 @@ impl Thread {
             return false;
         }
         control.requests.push_back(request);
-        control.alert();
+        self.alert(&control);
         true
     }
 
@@ -239,7 +247,7 @@ impl Thread {
             self.changed.notify_all();
             return true;
         }
-        control.alert();
+        self.alert(&control);
         control.interrupt();
         drop(control);
         self.changed.notify_all();
@@ -254,7 +262,7 @@ impl Thread {
         }
         control.paused = paused;
         if paused {
-            control.alert();
+            self.alert(&control);
             control.interrupt();
         }
         drop(control);
@@ -280,8 +288,19 @@ impl Thread {
         lock(&self.control).detached = true;
     }
 
+    /// Has it been asked for something, while it had no inbox, since the last time?
+    #[inline]
+    pub(super) fn takes_note(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::Relaxed)
+    }
+
+    /// From now on its inbox is where it is asked for things. Whoever has asked before is seen by `takes_note`.
+    pub(super) fn open_inbox(&self, inbox: Sender) {
+        lock(&self.control).inbox = Some(inbox);
+    }
+
     /// Called in the thread itself: stands still as long as it shall. Answers whether it shall end.
-    fn heed(&self) -> bool {
+    pub(super) fn heed(&self) -> bool {
         let mut control = lock(&self.control);
         while control.paused && !control.cancelled {
             control = self
@@ -290,6 +309,14 @@ impl Thread {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         control.cancelled
+    }
+
+    /// Lets its loop look at what it is asked for.
+    fn alert(&self, control: &Control) {
+        match &control.inbox {
+            Some(inbox) => inbox.post(Letter::Alert),
+            None => self.asked.store(true, Ordering::Relaxed),
+        }
     }
 
     /// Waits until it has ended, or until then; answers whether it has.
@@ -301,24 +328,19 @@ impl Thread {
                 return false;
             }
             control.interrupt();
+            control.waiting += 1;
             control = self
                 .changed
                 .wait_timeout(control, left.min(INSISTENCE))
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .0;
+            control.waiting -= 1;
         }
         true
     }
 }
 
 impl Control {
-    /// Lets its loop look at what it is asked for.
-    fn alert(&self) {
-        if let Some(inbox) = &self.inbox {
-            inbox.post(Letter::Alert);
-        }
-    }
-
     /// Lets its Lua code look, where it runs some.
     fn interrupt(&self) {
         if let Some(target) = &self.target {
@@ -359,7 +381,7 @@ impl End {
 
 impl Children {
     /// One more; those that have ended are forgotten.
-    fn add(&mut self, thread: Arc<Thread>) {
+    pub(super) fn add(&mut self, thread: Arc<Thread>) {
         self.0.retain(|thread| thread.stage() != Stage::Ended);
         self.0.push(thread);
     }
@@ -389,60 +411,5 @@ impl Threads {
     pub(in crate::runtime) fn close(&self) {
         let mut children = self.children.take();
         children.end();
-    }
-}
-
-impl Runtime {
-    /// A thread has been made here: it ends with this state.
-    pub(crate) fn adopt_thread(&self, thread: &Arc<Thread>) {
-        self.threads.children.borrow_mut().add(Arc::clone(thread));
-    }
-
-    /// The thread that this runtime runs in, unless it is the interpreter's.
-    pub(crate) fn own_thread(&self) -> Option<&Arc<Thread>> {
-        self.threads.own.get()
-    }
-
-    /// The thread's universe may take any memory: its chunk has ended, and that must be told.
-    pub(crate) fn lift_ceiling(&self) {
-        if let Some(ceiling) = self.threads.ceiling.get() {
-            ceiling.store(usize::MAX, Ordering::Relaxed);
-        }
-    }
-
-    /// Keeps how the thread has ended.
-    pub(crate) fn conclude(&self, end: End) {
-        self.threads.end.replace(Some(end));
-    }
-
-    /// The runtime runs in this thread from now on.
-    fn enter(&self, thread: &Arc<Thread>) -> io::Result<()> {
-        let sender = self.core.borrow_mut().inbox()?.sender();
-        // It is set once: the universe is new.
-        let _ = self.threads.own.set(Arc::clone(thread));
-        let mut control = lock(&thread.control);
-        control.inbox = Some(sender);
-        if control.cancelled || control.paused || !control.requests.is_empty() {
-            control.alert();
-        }
-        Ok(())
-    }
-
-    /// Shall the thread end? Stands still first as long as it shall.
-    pub(in crate::runtime) fn is_interrupted(&self) -> bool {
-        let Some(thread) = self.own_thread() else {
-            return false;
-        };
-        let cancelled = thread.heed();
-        if cancelled && let Some(hookable) = self.threads.hookable() {
-            hookable.insist();
-        }
-        cancelled
-    }
-
-    /// Looks what the thread has been asked for.
-    pub(in crate::runtime) fn heed(&self, state: State) -> Result<(), Fault> {
-        self.is_interrupted();
-        state.heed(&self.library)
     }
 }

@@ -5,7 +5,9 @@ mod latch;
 mod life;
 mod line;
 mod map;
+mod own;
 
+use channel::Turn;
 pub(crate) use channel::{Attempt, Channel, Receive, Send, Watch};
 pub(crate) use latch::{Answer, Await, End, EndKind, Latch, Settler};
 pub(crate) use life::{Seed, Stage, Thread};
@@ -20,7 +22,8 @@ use crate::vm::{Hookable, Reply, Value};
 use life::Children;
 use line::Place;
 use std::any::Any;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -44,7 +47,10 @@ pub(crate) enum Crossing {
 
 /// The values of a message, as a reply.
 pub(crate) fn landed(message: Message) -> Value {
-    Value::from(Parcel::from(message))
+    match message.into_string() {
+        Ok(string) => Value::from(string),
+        Err(message) => Value::from(Parcel::from(message)),
+    }
 }
 
 /// The values of a message that is kept, as a reply.
@@ -81,6 +87,10 @@ pub(crate) struct Threads {
     children: RefCell<Children>,
     /// The one that it runs in, unless that is the interpreter's.
     own: OnceCell<Arc<Thread>>,
+    /// Has that begun to run its chunk?
+    begun: Cell<bool>,
+    /// Does it know the inbox?
+    reachable: Cell<bool>,
     /// How that one has ended: known when its chunk and all its tasks have.
     end: RefCell<Option<End>>,
     /// Where it is hooked when it is interrupted.
@@ -99,6 +109,15 @@ impl Wait {
     fn begin(&mut self, runtime: &Runtime, place: Place) {
         self.0 = Some(place);
         runtime.count_outward(true);
+    }
+
+    /// It stands as a look has told, of which it may be the first one.
+    fn go_on<T>(&mut self, runtime: &Runtime, turn: &io::Result<Turn<T>>) {
+        match turn {
+            Ok(Turn::Waits(place)) if self.0.is_none() => self.begin(runtime, *place),
+            Ok(Turn::Waits(_)) => {}
+            Ok(Turn::Done(_) | Turn::Closed) | Err(_) => self.end(runtime),
+        }
     }
 
     /// It waits no more, if it did.

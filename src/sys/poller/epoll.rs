@@ -20,6 +20,9 @@ const EVENTS_A_WAIT: usize = 256;
 /// ... up to so many: those who are woken for the first of them should not wait for the last.
 const MOST_EVENTS: usize = 4096;
 
+/// Is each `wake` of a waker an event, also where the one before was not read?
+pub(crate) const TELLS_EACH_WAKE: bool = true;
+
 impl Poller {
     /// Makes one.
     pub(crate) fn new() -> io::Result<Poller> {
@@ -46,6 +49,11 @@ impl Poller {
     pub(crate) fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
         let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
         self.control(libc::EPOLL_CTL_ADD, fd, interest, key)
+    }
+
+    /// Watches the counter of a waker until it is closed: each `wake` is told, whether or not the counter was set back.
+    pub(crate) fn add_waker(&self, fd: RawFd, key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN | libc::EPOLLET, key)
     }
 
     /// Watches `fd` for reading and writing, as `directions` says, level-triggered, until it is taken out or closed.

@@ -1,15 +1,16 @@
 //! The readiness of descriptors. The contract: `Poller::new`, `add` (once for both directions, edge-triggered),
-//! `wait` with nanoseconds, and `Event`. A closed descriptor leaves by itself.
+//! `add_waker`, `wait` with nanoseconds, and `Event`. A closed descriptor leaves by itself.
 
 #[cfg(all(target_os = "linux", not(coev_portable_poller)))]
 mod epoll;
 #[cfg(any(not(target_os = "linux"), coev_portable_poller))]
 mod portable;
 
+#[cfg_attr(loom, expect(unused_imports, reason = "a model has another waker"))]
 #[cfg(all(target_os = "linux", not(coev_portable_poller)))]
-pub(crate) use epoll::Poller;
+pub(crate) use epoll::{Poller, TELLS_EACH_WAKE};
 #[cfg(any(not(target_os = "linux"), coev_portable_poller))]
-pub(crate) use portable::Poller;
+pub(crate) use portable::{Poller, TELLS_EACH_WAKE};
 
 use std::os::fd::RawFd;
 

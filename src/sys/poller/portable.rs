@@ -14,6 +14,9 @@ pub(crate) struct Poller {
     events: Events,
 }
 
+/// Is each `wake` of a waker an event, also where the one before was not read? Not every system promises that.
+pub(crate) const TELLS_EACH_WAKE: bool = false;
+
 impl Poller {
     /// Makes one.
     pub(crate) fn new() -> io::Result<Poller> {
@@ -31,6 +34,11 @@ impl Poller {
     /// Watches `fd` for both directions until it is closed. What is ready already is reported once.
     pub(crate) fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
         self.insert(fd, [true, true], key, PollMode::Edge)
+    }
+
+    /// Watches the counter of a waker until it is closed.
+    pub(crate) fn add_waker(&self, fd: RawFd, key: u64) -> io::Result<()> {
+        self.insert(fd, [true, false], key, PollMode::Edge)
     }
 
     /// Watches `fd` for reading and writing, as `directions` says, level-triggered, until it is taken out or closed.

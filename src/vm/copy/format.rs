@@ -107,6 +107,29 @@ pub(super) fn put_string_head(bytes: &mut Vec<u8>, len: usize) {
     }
 }
 
+/// The message that is this string alone, if it is no longer than so many bytes.
+#[inline]
+pub(super) fn string_message(string: &[u8], most: usize) -> Option<Vec<u8>> {
+    // The head, the count, the tag and the groups of the length.
+    let mut bytes = Vec::with_capacity(HEAD + 2 + MOST_GROUPS as usize + string.len());
+    bytes.extend_from_slice(&[MAGIC[0], MAGIC[1], VERSION, 0, 1]);
+    put_string_head(&mut bytes, string.len());
+    bytes.extend_from_slice(string);
+    (bytes.len() <= most).then_some(bytes)
+}
+
+/// Where the string begins, in a message of this process that is nothing else.
+#[inline]
+pub(super) fn only_string(bytes: &[u8]) -> Option<usize> {
+    let mut reader = Reader::new(bytes.strip_prefix(&[MAGIC[0], MAGIC[1], VERSION, 0, 1])?);
+    let tag = reader.byte()?;
+    if !matches!(tag, SHORT_STRING..SMALL_INTEGER | STRING) {
+        return None;
+    }
+    let string = reader.string(tag)?;
+    (reader.left() == 0).then(|| bytes.len() - string.len())
+}
+
 /// Reads a message from its front. Holds nothing that must be dropped.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {

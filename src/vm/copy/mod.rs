@@ -84,6 +84,24 @@ impl Default for Limits {
 }
 
 impl Message {
+    /// The string that is all of it; or the message, if it is another one. Most that are sent often are strings.
+    pub(crate) fn into_string(mut self) -> Result<Vec<u8>, Message> {
+        match format::only_string(&self.bytes) {
+            Some(start) => {
+                self.bytes.drain(..start);
+                Ok(self.bytes)
+            }
+            None => Err(self),
+        }
+    }
+
+    /// One of these bytes, for tests.
+    #[cfg(loom)]
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Message {
+        let shared = Vec::new();
+        Message { bytes, shared }
+    }
+
     /// The bytes, when nothing crosses by reference.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -100,6 +118,13 @@ pub(crate) fn encode(
     limits: &Limits,
     name: &dyn Fn(i32) -> String,
 ) -> Result<(Message, Departing), Refusal> {
+    if count == 1
+        && let Some(string) = state.string_at(first)
+        && let Some(bytes) = format::string_message(string, limits.bytes)
+    {
+        let shared = Vec::new();
+        return Ok((Message { bytes, shared }, Vec::new()));
+    }
     Encoder::new(state.raw(), library, limits, Scope::Process).encode(first, count, name)
 }
 
