@@ -238,6 +238,7 @@ impl Library {
             let belongings = keep_table(l, natives, c"belongings");
             let desk = registry::new_desk(l, anchors, belongings);
             let known = keep_table(l, natives, c"known");
+            let listings = keep_table(l, natives, c"listings");
             ffi::lua_createtable(l, 0, 0);
             ffi::lua_setfield(l, natives, c"metatables".as_ptr());
             ffi::lua_pushboolean(l, 0);
@@ -273,7 +274,7 @@ impl Library {
                 holder: TypeId::of::<H::Holder>(),
                 inner,
                 belongings,
-                listings: keep_table(l, natives, c"listings"),
+                listings,
                 clocks,
                 known,
                 protected,
