@@ -227,14 +227,7 @@ impl Library {
             let main = ffi::lua_tothread(l, -1);
             ffi::lua_settop(l, -2);
             let anchors = new_table(l);
-            let handles = {
-                ffi::lua_createtable(l, 0, 0);
-                ffi::lua_createtable(l, 0, 1);
-                ffi::lua_pushstring(l, c"v".as_ptr());
-                ffi::lua_setfield(l, -2, c"__mode".as_ptr());
-                ffi::lua_setmetatable(l, -2);
-                ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
-            };
+            let handles = new_weak_table(l);
             let belongings = keep_table(l, natives, c"belongings");
             let desk = registry::new_desk(l, anchors, belongings);
             let known = keep_table(l, natives, c"known");
@@ -292,6 +285,22 @@ unsafe fn new_table(l: *mut lua_State) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
         ffi::lua_createtable(l, 0, 0);
+        ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
+    }
+}
+
+/// A new table that holds no value from being collected, kept in the registry. `[-0, +0, m]`
+///
+/// # Safety
+/// As `Library::open`.
+unsafe fn new_weak_table(l: *mut lua_State) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        ffi::lua_createtable(l, 0, 0);
+        ffi::lua_createtable(l, 0, 1);
+        ffi::lua_pushstring(l, c"v".as_ptr());
+        ffi::lua_setfield(l, -2, c"__mode".as_ptr());
+        ffi::lua_setmetatable(l, -2);
         ffi::luaL_ref(l, ffi::LUA_REGISTRYINDEX)
     }
 }
