@@ -223,8 +223,10 @@ describe("a method that can be done at once", function()
       local channel, mutex = coev.channel.new(math.huge), coev.mutex.new()
       local got, locked, number = {}, 0, 0
       local function send_one()
-        number = number + 1
-        channel:send({ number })
+        -- The table's making may call a finalizer, which counts on.
+        local mine = number + 1
+        number = mine
+        channel:send({ mine })
       end
       for _ = 1, 3000 do
         with_finalizer(function()
@@ -257,8 +259,9 @@ describe("a method that can be done at once", function()
       local channel, number, got = coev.channel.new(math.huge), 0, {}
       local inside = false
       local function send_one()
-        number = number + 1
-        assert.is_true(channel:send({ number }))
+        local mine = number + 1
+        number = mine
+        assert.is_true(channel:send({ mine }))
       end
       local function receive_one()
         local value = channel:receive()
