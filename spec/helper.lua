@@ -71,7 +71,8 @@ local before = {}
 -- Turns the loop until `main` and, when it went well, all others have ended.
 local function drive(main, tasks)
   local deadline = coev.now() + RUN_LIMIT
-  while coev.step(0.05) do
+  -- Waits only where nobody is ready: else the last turn would wait for nothing.
+  while coev.step(coev.due() == 0 and 0 or 0.05) do
     if main:status() == "failed" or before.more and all_ended(tasks) then
       return
     end
