@@ -52,6 +52,11 @@ function helper.pause(seconds)
   coev.sleep(seconds * PATIENCE)
 end
 
+-- So many of a thing, or fewer where each takes longer than elsewhere.
+function helper.many(count)
+  return math.ceil(count / PATIENCE)
+end
+
 -- Adds the traceback of the task that failed, and keeps what kind of error it
 -- was: busted tells a failed assertion from an error by its metatable.
 local function with_traceback(err, traceback)
