@@ -6,7 +6,7 @@ LUAS := 5.1 5.2 5.3 5.4 5.5 luajit
 # More words for busted (make spec) or for the script (make run).
 ARGS =
 # Seconds that one run of the specs may take.
-SPEC_LIMIT = 1500
+SPEC_LIMIT = 600
 
 FEATURE := $(if $(filter luajit,$(LUA)),luajit,lua$(subst .,,$(LUA)))
 INTERPRETER := $(if $(filter luajit,$(LUA)),luajit,lua$(LUA))

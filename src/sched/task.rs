@@ -305,6 +305,17 @@ mod tests {
     }
 
     #[test]
+    fn only_a_task_with_nothing_but_its_record_retires() {
+        let mut tasks = Tasks::<()>::default();
+        let (plain, named) = (tasks.insert(Phase::Running), tasks.insert(Phase::Running));
+        tasks.get(named).unwrap().rarities.get_or_insert_default();
+        assert!(tasks.retire(plain) && !tasks.retire(named));
+        assert!(tasks.get(plain).is_none() && tasks.get(named).is_some());
+        let next = tasks.insert(Phase::New);
+        assert!(next.index() == plain.index() && next != plain);
+    }
+
+    #[test]
     fn an_id_survives_its_way_through_a_number() {
         let id = TaskId::new(7, u32::MAX);
         assert_eq!(TaskId::from_bits(id.to_bits()), id);
