@@ -212,10 +212,7 @@ impl<T: Default> Tasks<T> {
         let task = self.running(id);
         let plain = task.rarities.is_none();
         if plain {
-            task.body = T::default();
-            task.phase = Phase::Vacant;
-            task.generation = task.generation.checked_add(1).unwrap_or(1);
-            self.free.push(id.index());
+            self.vacate(id);
         }
         plain
     }
@@ -223,16 +220,22 @@ impl<T: Default> Tasks<T> {
     /// Takes a task that has ended out of the table; answers its body and those who wait for its end.
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<(T, WaitList)> {
         let task = self.get(id)?;
-        let body = std::mem::take(&mut task.body);
         let joiners = task
             .rarities
             .take()
             .map(|rarities| rarities.joiners)
             .unwrap_or_default();
+        Some((self.vacate(id), joiners))
+    }
+
+    /// Frees the place of a task that is there, so that its name fits no other; answers its body.
+    #[inline]
+    fn vacate(&mut self, id: TaskId) -> T {
+        let task = &mut self.places[id.index() as usize];
         task.phase = Phase::Vacant;
         task.generation = task.generation.checked_add(1).unwrap_or(1);
         self.free.push(id.index());
-        Some((body, joiners))
+        std::mem::take(&mut task.body)
     }
 }
 
