@@ -1,8 +1,8 @@
 -- Guards: the Lua around functions of Rust's where these cannot raise when they are resumed (5.1, LuaJIT). On LuaJIT,
 -- methods that can often be done at once first ask, by its FFI: compiled code calls so in 2 ns, and goes on, where
--- a call of a C function takes 25 and ends the trace. Called with the natives, and the mark with which a parked call is
--- resumed that is to raise; answers the function that puts a guard around another one.
-local natives, ALARM = ...
+-- a call of a C function takes 25 and ends the trace. Called with the natives, and the marks with which a parked call is
+-- resumed that is to raise, or whose bytes lie ready; answers the function that puts a guard around another one.
+local natives, ALARM, BYTES = ...
 local error, getmetatable, setmetatable, type = error, getmetatable, setmetatable, type
 local pcall, require = pcall, require
 local jit, alarm = rawget(_G, "jit"), natives.alarm
@@ -147,6 +147,13 @@ local FEW = {
   ["coev.event"] = true, ["coev.waitgroup"] = true, ["coev.barrier"] = true, ["coev.channel"] = true,
 }
 
+-- The methods of streams that have no more than three arguments, and three results.
+local STREAMS = {
+  ["tcp{master}"] = true, ["tcp{client}"] = true, ["tcp{server}"] = true,
+  ["unixstream{master}"] = true, ["unixstream{client}"] = true, ["unixstream{server}"] = true,
+}
+local FLOWING = { receive = true, receiveany = true, receiveuntil = true, send = true }
+
 -- Puts a guard around a function with that name: one that waits, or a method of a class that can ask first. Those
 -- that are called most take no list of arguments: on LuaJIT that makes a switch 8 ns cheaper.
 return function(raw, name, waits, class, metatable, kind, first, second, third)
@@ -171,7 +178,15 @@ return function(raw, name, waits, class, metatable, kind, first, second, third)
   elseif FEW[class] then
     return function(self, a, b)
       local x, y = raw(self, a, b)
-    return ending(x, y)
+      return ending(x, y)
+    end
+  elseif STREAMS[class] and FLOWING[name] then
+    local ready_bytes = natives.ready_bytes
+    return function(self, a, b, c)
+      local x, y, z = raw(self, a, b, c)
+      if x == BYTES then return ready_bytes() end
+      if x == ALARM then error(alarm(), 0) end
+      return x, y, z
     end
   end
   local function check(...)

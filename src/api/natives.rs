@@ -4,7 +4,8 @@ use super::{copy, fd_set, function, sync, timer};
 use crate::error::Fault;
 use crate::runtime::{Deadline, Moment, Operation, Runtime, TaskId, Verdict};
 use crate::vm::{
-    Function, Outcome, Outward, Reply, Stack, Value, entry_here, entry_leaving, entry_wake,
+    Function, Outcome, Outward, Reply, Stack, Value, entry_here, entry_leaving, entry_ready_bytes,
+    entry_wake,
 };
 
 /// The functions.
@@ -55,6 +56,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!(c"leave", leave),
     function!(c"peek", peek),
     function!(c"poke", poke),
+    Function {
+        entry: entry_ready_bytes::<Runtime>(),
+        ..function!(c"ready_bytes", peek)
+    },
     function!(c"relay", relay),
     function!(c"resume", resume),
     function!(c"set_poller", set_poller),

@@ -2,6 +2,7 @@
 
 use super::Operation;
 use super::events::Wait;
+use super::stream::Receive;
 use super::sync::Place;
 
 /// Stands for an operation in the record of its task.
@@ -156,6 +157,20 @@ impl Parked {
         let place = self.places.get_mut(ticket.place()?)?.take()?;
         self.free_places.push(ticket.0 & !Ticket::PLACES);
         Some(place)
+    }
+
+    /// Gives back what a task waits for that reads by the short way.
+    #[inline]
+    pub(super) fn take_reader(&mut self, ticket: Ticket) -> Option<Receive> {
+        let place = self.operations.get_mut(ticket.0 as usize)?;
+        if !matches!(place, Some(Operation::Receive(receive)) if receive.takes_bytes()) {
+            return None;
+        }
+        let Some(Operation::Receive(receive)) = place.take() else {
+            return None;
+        };
+        self.free.push(ticket.0);
+        Some(receive)
     }
 
     /// Gives an operation back.

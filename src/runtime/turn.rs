@@ -22,7 +22,7 @@ pub(super) enum Goal {
 }
 
 /// What a task finds at its turn when it has been waiting.
-enum Arrival {
+pub(super) enum Arrival {
     /// So many values on its coroutine, to be resumed with.
     Resume(i32),
     /// Nothing yet: it goes on waiting.
@@ -160,10 +160,14 @@ impl Runtime {
             } else if let Some(values) = self.answer_served(&mut core, task) {
                 count = values;
             } else {
-                let record = core.record(task);
-                let station = Station::of(record);
-                drop(core);
-                let arrival = self.arrive(state, goal, task, station)?;
+                let arrival = if let Some(receive) = core.take_reader(task) {
+                    drop(core);
+                    self.read_at_turn(state, task, co, receive)?
+                } else {
+                    let station = Station::of(core.record(task));
+                    drop(core);
+                    self.arrive(state, goal, task, station)?
+                };
                 core = self.core.borrow_mut();
                 match arrival {
                     Arrival::Resume(values) => count = values,
@@ -375,7 +379,7 @@ impl Runtime {
     }
 
     /// Puts the end of a wait onto the coroutine that is about to be resumed.
-    fn deliver(
+    pub(super) fn deliver(
         &self,
         state: State,
         task: TaskId,

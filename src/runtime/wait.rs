@@ -129,21 +129,10 @@ impl Runtime {
             self.note_inward(waiter);
         }
         let mut core = self.core.borrow_mut();
-        let core = &mut *core;
-        let record = core
-            .tasks
-            .get(waiter)
-            .expect("a task that runs or stands in is in the table");
-        record.body.ticket = core.parked.put(operation);
-        record.due = deadline == Deadline::Now;
-        ready |= record.woken;
-        record.phase = if ready { Phase::Ready } else { Phase::Parked };
-        if let Some(moment) = until {
-            core.timers.start(moment, waiter.index());
-        }
-        if ready {
-            core.queue.push(waiter);
-        }
+        let record = core.record(waiter);
+        record.woken |= ready;
+        core.park(waiter, operation, until);
+        core.record(waiter).due = deadline == Deadline::Now;
         Attempt::Parked
     }
 

@@ -1,8 +1,8 @@
 //! Coroutines as the scheduler uses them: resumed, fed with values, asked how they ended.
 
 use super::compat;
-use super::marks::{alarm_mark, answer_mark};
-use super::outcome::{Reply, Value};
+use super::marks::{alarm_mark, answer_mark, bytes_mark};
+use super::outcome::{HeldBytes, Reply, ReplySlot, Value};
 use super::state::State;
 use mlua::ffi::{self, lua_State};
 use std::ffi::CStr;
@@ -116,6 +116,19 @@ impl Coroutine {
         // SAFETY: as in `push_plain`.
         unsafe { ffi::lua_pushlightuserdata(self.0, answer_mark()) };
         1
+    }
+
+    /// Lets bytes lie ready for its call, and puts the value onto its stack that tells the call so, in place of the `kept`
+    /// ones; answers whether they could lie there. `[-kept, +1, -]`
+    #[inline(always)]
+    pub(crate) fn answer_bytes(self, kept: i32, slot: &ReplySlot, bytes: HeldBytes) -> bool {
+        let laid = slot.lay_bytes(bytes);
+        if laid {
+            self.forget(kept);
+            // SAFETY: as in `push_plain`.
+            unsafe { ffi::lua_pushlightuserdata(self.0, bytes_mark()) };
+        }
+        laid
     }
 
     /// Puts true onto its stack, in place of the `kept` values. `[-kept, +1, -]`

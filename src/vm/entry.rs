@@ -2,10 +2,11 @@
 
 use super::compat;
 use super::coroutine::Coroutine;
+use super::flow;
 use super::function::Function;
 use super::library::Library;
 use super::lists::number_at;
-use super::marks::{alarm_mark, answer_mark, is_alarm, pass_mark};
+use super::marks::{alarm_mark, answer_mark, bytes_mark, is_alarm, pass_mark};
 use super::object::Object;
 use super::outcome::{Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName};
 use super::push::push;
@@ -381,7 +382,9 @@ unsafe extern "C-unwind" fn after_park<H: Host>(l: *mut lua_State, _: c_int, _: 
         if count == 1 && ffi::lua_type(l, 1) == ffi::LUA_TLIGHTUSERDATA {
             let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
             let mark = ffi::lua_touserdata(l, 1);
-            if mark == alarm_mark() {
+            if mark == bytes_mark() {
+                return flow::push_ready(l, host.reply());
+            } else if mark == alarm_mark() {
                 raise_alarm(l, host.library());
             } else if mark == answer_mark() {
                 return push(l, host.library(), host.reply(), 1);

@@ -169,7 +169,8 @@ impl Helpers {
             if compat::NEEDS_GUARD {
                 compat::raw_get(l, ffi::LUA_REGISTRYINDEX, library.natives as _);
                 ffi::lua_pushlightuserdata(l, marks::alarm_mark());
-                call_source(l, library, library.parts.guards, 2, 1);
+                ffi::lua_pushlightuserdata(l, marks::bytes_mark());
+                call_source(l, library, library.parts.guards, 3, 1);
                 ffi::lua_rawseti(l, ffi::LUA_REGISTRYINDEX, self.guard as _);
             }
         }

@@ -29,6 +29,13 @@ pub(super) fn answer_mark() -> *mut c_void {
     (&raw const MARK).cast_mut().cast()
 }
 
+/// The value that says that the answer of a call is bytes that lie ready, and two nils.
+pub(super) fn bytes_mark() -> *mut c_void {
+    /// Only its address counts.
+    static MARK: u8 = 0;
+    (&raw const MARK).cast_mut().cast()
+}
+
 /// The value before what a nested coroutine passes on outward.
 pub(super) fn pass_mark() -> *mut c_void {
     /// Only its address counts.

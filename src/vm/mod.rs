@@ -20,6 +20,7 @@ mod ending;
 mod entry;
 mod farewell;
 mod finalizer;
+mod flow;
 mod function;
 mod helpers;
 mod holding;
@@ -53,12 +54,13 @@ pub(crate) use compat::{CLOSES_VARIABLES, NESTED_WAITS};
 pub(crate) use coroutine::{Coroutine, Resumed};
 pub(crate) use ending::ErrorAt;
 pub(crate) use entry::{Host, leaving as entry_leaving, listing as entry_listing, of as entry_of};
+pub(crate) use flow::{Flow, flowing as entry_flowing, ready_bytes as entry_ready_bytes};
 pub(crate) use function::Function;
 pub(crate) use holding::Holder;
 pub(crate) use hookable::Hookable;
 pub(crate) use library::{Addition, Chapter, ClassDef, Library, Makes, Module, Parts, Source};
 pub(crate) use load::{entry_points, load};
-pub(crate) use object::{Class, Object};
+pub(crate) use object::{Class, Object, This};
 pub(crate) use outcome::{
     HeldBytes, Instead, Leave, Outcome, Outward, Reply, ReplySlot, TaskName, Value,
 };

@@ -205,6 +205,56 @@ pub(super) unsafe fn in_use<'a, H, T: Object>(
     }
 }
 
+/// An object whose method runs: it lies at the call's first index as long as the call runs.
+#[derive(Clone, Copy)]
+pub(crate) struct This<'a, T> {
+    /// The object.
+    object: &'a T,
+    /// The reference to it in the userdata.
+    held: &'a Rc<dyn Object>,
+    /// Its class.
+    pub(crate) class: Class,
+}
+
+impl<T> std::ops::Deref for This<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.object
+    }
+}
+
+impl<T> This<'_, T> {
+    /// A share in it.
+    pub(crate) fn share(&self) -> Rc<T> {
+        let share = Rc::into_raw(Rc::clone(self.held)).cast::<T>();
+        // SAFETY: the counted reference is one to the `T`.
+        unsafe { Rc::from_raw(share) }
+    }
+}
+
+/// As `in_use`, with what is needed to get a share in the object. `[-0, +0, -]`
+///
+/// # Safety
+/// As `in_use`.
+#[inline(always)]
+pub(super) unsafe fn this<'a, H, T: Object>(
+    l: *mut lua_State,
+    index: c_int,
+) -> Option<(&'a H, This<'a, T>)> {
+    // SAFETY: as in `in_use`.
+    unsafe {
+        let payload = payload(l, index, TypeId::of::<T>())?;
+        let held = (*payload).object.as_ref()?;
+        let this = This {
+            object: &*Rc::as_ptr(held).cast::<T>(),
+            held,
+            class: (*payload).class.get(),
+        };
+        Some((&*(*payload).host.cast::<H>(), this))
+    }
+}
+
 /// As `in_use`, for a userdata whose memory lies there.
 ///
 /// # Safety

@@ -158,6 +158,8 @@ pub(crate) struct ReplySlot {
     places: [UnsafeCell<Reply>; 2],
     /// Which of them is being pushed; or was, where an error has ended that.
     pushed: Cell<Option<usize>>,
+    /// The bytes that lie ready for a call, and which place was being pushed when they were laid there.
+    ready: Cell<Option<(HeldBytes, Option<usize>)>>,
 }
 
 impl Reply {
@@ -259,6 +261,29 @@ impl ReplySlot {
     pub(super) fn begin_push(&self) -> (*const Reply, Option<usize>) {
         let place = self.free_place();
         (self.places[place].get(), self.pushed.replace(Some(place)))
+    }
+
+    /// Lets bytes lie ready for the call that is resumed next: until it has taken them, what others read and are answered
+    /// goes to the other place. Answers whether they could lie there: only one call's can.
+    #[inline(always)]
+    pub(super) fn lay_bytes(&self, bytes: HeldBytes) -> bool {
+        let free = self.ready.get().is_none();
+        if free {
+            let before = self.pushed.replace(Some(self.free_place()));
+            self.ready.set(Some((bytes, before)));
+        }
+        free
+    }
+
+    /// Takes these bytes, which are to be pushed at once.
+    #[inline(always)]
+    pub(super) fn take_bytes(&self) -> HeldBytes {
+        let (bytes, before) = self.ready.take().unwrap_or_else(|| {
+            // Nobody asks for what has not been laid there.
+            (HeldBytes::new(b""), self.pushed.get())
+        });
+        self.pushed.set(before);
+        bytes
     }
 
     /// All of it has been pushed.

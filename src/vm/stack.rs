@@ -122,6 +122,11 @@ impl<'a> Stack<'a> {
         self.kind(slot) == ffi::LUA_TTABLE
     }
 
+    /// Is there a number, and nothing that merely reads as one?
+    pub(crate) fn is_number(&self, slot: i32) -> bool {
+        self.kind(slot) == ffi::LUA_TNUMBER
+    }
+
     /// Is there a string?
     pub(crate) fn is_string(&self, slot: i32) -> bool {
         self.kind(slot) == ffi::LUA_TSTRING

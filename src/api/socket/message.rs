@@ -1,10 +1,10 @@
 //! `sock:sendmessage` and `sock:receivemessage`: values over a stream, each call's length first.
 
 use super::common::{Role, deadline, self_as};
-use super::tcp::read_most;
+use super::flow::read_most;
 use crate::api::method;
 use crate::error::Fault;
-use crate::runtime::stream::{LENGTH_BYTES, MAX_MESSAGE, Pattern, Receive, Send};
+use crate::runtime::stream::{LENGTH_BYTES, MAX_MESSAGE, Pattern, Reading, Receive, Send};
 use crate::runtime::{Operation, Runtime};
 use crate::vm::copy::{Limits, Policy, Scope};
 use crate::vm::{Function, HeldBytes, Outcome, Stack};
@@ -64,6 +64,6 @@ fn receive_message(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     };
     let deadline = deadline(&stream);
     let (pattern, nothing) = (Pattern::Message(policy), HeldBytes::new(b""));
-    let receive = Receive::new(stream, pattern, nothing, most);
+    let receive = Receive::new(stream, Reading::new(pattern, nothing, most));
     runtime.wait(stack, Operation::Receive(receive), deadline)
 }

@@ -3,6 +3,7 @@
 mod common;
 mod dns;
 mod file;
+mod flow;
 mod functions;
 mod message;
 mod moving;

@@ -1,7 +1,7 @@
 //! Sockets whose addresses are paths: streams and messages.
 
 use super::common::{self, Role, SELF, closed, done_or, self_as};
-use super::{DGRAM_CONNECTED, UNIX_CLIENT, UNIX_MASTER, file, message, options, tcp, udp};
+use super::{DGRAM_CONNECTED, UNIX_CLIENT, UNIX_MASTER, file, flow, message, options, tcp, udp};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::Runtime;
@@ -16,10 +16,10 @@ use std::rc::Rc;
 /// The methods of streams.
 pub(super) const STREAM_METHODS: &[Function] = &[
     tcp::ACCEPT,
-    tcp::RECEIVE,
-    tcp::RECEIVE_ANY,
-    tcp::RECEIVE_UNTIL,
-    tcp::SEND,
+    flow::RECEIVE,
+    flow::RECEIVE_ANY,
+    flow::RECEIVE_UNTIL,
+    flow::SEND,
     tcp::SHUTDOWN,
     tcp::LISTEN,
     tcp::GETSTATS,

@@ -10,10 +10,12 @@ mod moving;
 mod numeral;
 mod output;
 mod race;
+mod reading;
 mod receive;
 mod relay;
 mod scan;
 mod send;
+mod short;
 mod turnstile;
 
 pub(crate) use accept::Accept;
@@ -22,9 +24,12 @@ pub(crate) use connect::{Connect, Target};
 pub(crate) use datagram::{ReceiveFrom, SendTo, Sender};
 pub(crate) use file::SendFile;
 pub(crate) use moving::Moving;
-pub(crate) use receive::{LENGTH_BYTES, MAX_LINE, MAX_MESSAGE, Mark, Pattern, Receive};
+pub(crate) use reading::{LENGTH_BYTES, MAX_LINE, MAX_MESSAGE, Mark, Pattern, Reading};
+pub(in crate::runtime) use receive::Answer;
+pub(crate) use receive::Receive;
 pub(crate) use relay::Relay;
 pub(crate) use send::Send;
+pub(crate) use short::{receive, send};
 
 use super::Departures;
 use super::Runtime;
@@ -166,6 +171,14 @@ impl Stream {
         self.family.set(family);
         self.socket.replace(Some(socket));
         Ok(())
+    }
+
+    /// Do its calls wait no longer than it takes the other ready tasks to have one turn?
+    #[inline]
+    fn is_impatient(&self) -> bool {
+        let Timeouts { block, total } = self.timeouts.get();
+        let is_over = |seconds: Option<f64>| seconds.is_some_and(|seconds| seconds <= 0.0);
+        is_over(block) || is_over(total)
     }
 
     /// Is there a socket?

@@ -69,6 +69,12 @@ impl Stream {
         progress
     }
 
+    /// Must something else go out before what is sent?
+    #[inline]
+    pub(super) fn owes(&self) -> bool {
+        self.owed.borrow().is_some()
+    }
+
     /// Notes what must go out before anything else does.
     pub(super) fn owe(&self, rest: &[u8]) {
         if !rest.is_empty() {
