@@ -22,7 +22,7 @@ pub(super) enum Goal {
 }
 
 /// What a task finds at its turn when it has been waiting.
-pub(super) enum Arrival {
+enum Arrival {
     /// So many values on its coroutine, to be resumed with.
     Resume(i32),
     /// Nothing yet: it goes on waiting.
@@ -140,9 +140,7 @@ impl Runtime {
     /// enough.
     #[inline(never)]
     fn round(&self, state: State, goal: Goal) -> Result<Option<Outcome>, Fault> {
-        if self.has_dropped() {
-            self.bury(state)?;
-        }
+        self.bury(state)?;
         let mut core = self.core.borrow_mut();
         core.queue.begin_round();
         while let Some(task) = core.queue.pop() {
@@ -157,17 +155,18 @@ impl Runtime {
             } else if record.is_just_new() && !co.is_none() {
                 record.phase = Phase::Running;
                 count = record.body.kept;
+            } else if let Some(receive) = core.take_reader(task) {
+                drop(core);
+                let read = self.read_at_turn(state, task, co, receive)?;
+                core = self.core.borrow_mut();
+                let Some(values) = read else { continue };
+                count = values;
             } else if let Some(values) = self.answer_served(&mut core, task) {
                 count = values;
             } else {
-                let arrival = if let Some(receive) = core.take_reader(task) {
-                    drop(core);
-                    self.read_at_turn(state, task, co, receive)?
-                } else {
-                    let station = Station::of(core.record(task));
-                    drop(core);
-                    self.arrive(state, goal, task, station)?
-                };
+                let station = Station::of(core.record(task));
+                drop(core);
+                let arrival = self.arrive(state, goal, task, station)?;
                 core = self.core.borrow_mut();
                 match arrival {
                     Arrival::Resume(values) => count = values,
@@ -292,7 +291,7 @@ impl Runtime {
         }
         match self.look_again(state, task, owner, cancelled) {
             Some(outcome) if co.is_none() => Ok(Arrival::Goal(outcome)),
-            Some(outcome) => self.deliver(state, task, co, outcome),
+            Some(outcome) => self.deliver(state, task, co, outcome).map(Arrival::Resume),
             None => Ok(Arrival::NotYet),
         }
     }
@@ -378,23 +377,23 @@ impl Runtime {
         Some(outcome)
     }
 
-    /// Puts the end of a wait onto the coroutine that is about to be resumed.
+    /// Puts the end of a wait onto the coroutine that is about to be resumed; answers with how many values.
     pub(super) fn deliver(
         &self,
         state: State,
         task: TaskId,
         co: Coroutine,
         outcome: Outcome,
-    ) -> Result<Arrival, Fault> {
+    ) -> Result<i32, Fault> {
         let mut core = self.core.borrow_mut();
         let record = core.record(task);
         let (kept, takes) = (std::mem::take(&mut record.body.kept), !record.plain);
         drop(core);
         let Outcome::Reply(reply) = outcome else {
-            return Ok(Arrival::Resume(co.alarm(kept)));
+            return Ok(co.alarm(kept));
         };
         let delivered = state.deliver(&self.library, &self.reply, co, kept, takes, reply);
-        delivered.map(Arrival::Resume).inspect_err(|_| {
+        delivered.inspect_err(|_| {
             // Lua has no memory for the reply: the call returns nothing, and the loop says why.
             co.forget(kept);
             let mut core = self.core.borrow_mut();

@@ -42,17 +42,23 @@ impl Stream {
                     *position += count;
                     self.count_sent(count);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocks(runtime, Direction::Write);
-                    return match self.watch(runtime, Direction::Write, task) {
-                        Ok(()) => Progress::Blocked,
-                        Err(error) => Progress::Failed(failure::word(&error)),
-                    };
-                }
-                Err(error) => return Progress::Failed(failure::word(&error)),
+                Err(error) => return self.not_written(runtime, task, &error),
             }
         }
         Progress::Done
+    }
+
+    /// Why nothing has been written; where there was no room, lets `task` be woken when there is.
+    #[cold]
+    fn not_written(&self, runtime: &Runtime, task: TaskId, error: &io::Error) -> Progress {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Progress::Failed(failure::word(error));
+        }
+        self.blocks(runtime, Direction::Write);
+        match self.watch(runtime, Direction::Write, task) {
+            Ok(()) => Progress::Blocked,
+            Err(error) => Progress::Failed(failure::word(&error)),
+        }
     }
 
     /// Writes what is owed: the rest of a message whose call was cut short.

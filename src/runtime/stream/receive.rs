@@ -11,6 +11,7 @@ use crate::sys::failure;
 use crate::vm::copy::{Parcel, Policy, Source};
 use crate::vm::{Flow, HeldBytes, Reply, Value};
 use std::borrow::Cow;
+use std::cell::RefMut;
 use std::io;
 use std::rc::Rc;
 
@@ -121,9 +122,11 @@ impl Reading {
             return Some(answer);
         }
         for _ in 0..READS_A_TURN {
-            match stream.read(runtime) {
+            let mut scratch = runtime.scratch();
+            match stream.read(runtime, &mut scratch) {
                 Read::Got(count) => {
-                    if let Some(answer) = self.answer_from_scratch(runtime, stream, count) {
+                    if let Some(answer) = self.answer_from_scratch(runtime, stream, scratch, count)
+                    {
                         return Some(answer);
                     }
                 }
@@ -141,6 +144,7 @@ impl Reading {
     }
 
     /// The answer, when the unread input has it.
+    #[inline(never)]
     fn answer_from_input(&mut self, runtime: &Runtime, stream: &Stream) -> Option<Answer> {
         let mut input = stream.input.borrow_mut();
         match self.measure(input.unread()) {
@@ -166,6 +170,7 @@ impl Reading {
 
     /// `nil`, the word for it, and as much as was allowed: what follows can still be read. A message stays as a whole,
     /// and only its length is told.
+    #[cold]
     fn oversized(&self, stream: &Stream) -> Reply {
         let mut input = stream.input.borrow_mut();
         if let Pattern::Message(_) = self.pattern {
@@ -189,10 +194,10 @@ impl Reading {
         &mut self,
         runtime: &Runtime,
         stream: &Stream,
+        mut scratch: RefMut<'_, Box<[u8]>>,
         count: usize,
     ) -> Option<Answer> {
         let mut input = stream.input.borrow_mut();
-        let mut scratch = runtime.scratch();
         let is_all = input.unread().is_empty();
         let (taken, shown) = match is_all.then(|| self.measure(&scratch[..count])) {
             Some(Measure::Complete(taken, shown)) => (taken, shown),
@@ -210,14 +215,12 @@ impl Reading {
             input.append(&scratch[taken..count]);
         }
         stream.count_received(taken);
-        Some(match self.pattern {
-            Pattern::Message(policy) => message(&scratch[..shown], policy),
-            _ if !self.prefix.as_slice().is_empty() => success(self.joined(&scratch[..shown])),
-            Pattern::Line => {
-                let shown = drop_returns(&mut scratch[..shown]);
-                Answer::Bytes(HeldBytes::new(&scratch[..shown]))
-            }
-            _ => Answer::Bytes(HeldBytes::new(&scratch[..shown])),
+        let part = &mut scratch[..shown];
+        Some(match &self.pattern {
+            Pattern::Message(policy) => message(part, *policy),
+            _ if !self.prefix.as_slice().is_empty() => success(self.joined(part)),
+            Pattern::Line => shown_line(part),
+            _ => Answer::Bytes(HeldBytes::new(part)),
         })
     }
 
@@ -232,15 +235,15 @@ impl Reading {
         }
         let part = &mut scratch[..bytes.len()];
         part.copy_from_slice(bytes);
-        let shown = if self.is_line() {
-            drop_returns(part)
+        if self.is_line() {
+            shown_line(part)
         } else {
-            bytes.len()
-        };
-        Answer::Bytes(HeldBytes::new(&scratch[..shown]))
+            Answer::Bytes(HeldBytes::new(part))
+        }
     }
 
     /// What the end of the stream means: all that was asked for, or that it is closed too early.
+    #[cold]
     fn at_end(&self, stream: &Stream) -> Reply {
         if matches!(self.pattern, Pattern::All | Pattern::Numeral)
             && !stream.is_closed()
@@ -259,6 +262,7 @@ impl Reading {
     }
 
     /// `nil`, the reason, and what has been read so far; of a message that stays, and the next call goes on with it.
+    #[cold]
     fn cut_short(&self, stream: &Stream, reason: impl Into<Value>) -> Reply {
         if let Pattern::Message(_) = self.pattern {
             return Reply::failure(reason);
@@ -271,15 +275,14 @@ impl Reading {
 
 impl Stream {
     /// Reads into the scratch buffer. Less than asked for means that there is no more: the next edge will tell.
-    fn read(&self, runtime: &Runtime) -> Read {
+    fn read(&self, runtime: &Runtime, scratch: &mut [u8]) -> Read {
         let Some(socket) = self.socket() else {
             return Read::Closed;
         };
         if !self.is_ready(runtime, Direction::Read) {
             return Read::WouldBlock;
         }
-        let mut scratch = runtime.scratch();
-        match socket.read(&mut scratch) {
+        match socket.read(scratch) {
             Ok(0) => Read::Closed,
             Ok(count) => {
                 if count < scratch.len() {
@@ -287,14 +290,20 @@ impl Stream {
                 }
                 Read::Got(count)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.blocks(runtime, Direction::Read);
-                Read::WouldBlock
-            }
-            Err(error) => match failure::word(&error) {
-                Cow::Borrowed("closed") => Read::Closed,
-                word => Read::Failed(word),
-            },
+            Err(error) => self.not_read(runtime, &error),
+        }
+    }
+
+    /// Why nothing has been read.
+    #[cold]
+    fn not_read(&self, runtime: &Runtime, error: &io::Error) -> Read {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.blocks(runtime, Direction::Read);
+            return Read::WouldBlock;
+        }
+        match failure::word(error) {
+            Cow::Borrowed("closed") => Read::Closed,
+            word => Read::Failed(word),
         }
     }
 }
@@ -318,13 +327,21 @@ impl From<Answer> for Flow {
     }
 }
 
+/// What is shown of a line.
+fn shown_line(line: &mut [u8]) -> Answer {
+    let shown = drop_returns(line);
+    Answer::Bytes(HeldBytes::new(&line[..shown]))
+}
+
 /// The values of a message, or what is wrong with it.
+#[cold]
 fn message(bytes: &[u8], policy: Policy) -> Answer {
     let source = Source::Bytes(bytes[LENGTH_BYTES..].to_vec());
     Answer::Reply(Reply::one(Parcel { source, policy }))
 }
 
 /// Bytes of their own.
+#[cold]
 fn success(bytes: Vec<u8>) -> Answer {
     Answer::Reply(Reply::three(bytes, Value::Nil, Value::Nil))
 }

@@ -6,7 +6,6 @@ use super::{Reading, Receive, Send, Stream};
 use crate::error::Fault;
 use crate::runtime::core::Core;
 use crate::runtime::interests::Direction;
-use crate::runtime::turn::Arrival;
 use crate::runtime::{Deadline, Operation, Runtime, TaskId};
 use crate::sched::Phase;
 use crate::vm::{Coroutine, Flow, HeldBytes, Leave, Outcome, State, This};
@@ -90,7 +89,8 @@ impl Runtime {
         Flow::Park
     }
 
-    /// Lets a task at its turn read on; `receive` has been taken out of its record.
+    /// Lets a task at its turn read on; `receive` has been taken out of its record. Answers with how many values on its
+    /// coroutine it is resumed; none where it goes on waiting.
     #[inline(never)]
     pub(in crate::runtime) fn read_at_turn(
         &self,
@@ -98,11 +98,11 @@ impl Runtime {
         task: TaskId,
         co: Coroutine,
         mut receive: Receive,
-    ) -> Result<Arrival, Fault> {
+    ) -> Result<Option<i32>, Fault> {
         let Some(answer) = receive.advance(self, task) else {
             let mut core = self.core.borrow_mut();
             core.park(task, Operation::Receive(receive), None);
-            return Ok(Arrival::NotYet);
+            return Ok(None);
         };
         drop(receive);
         let mut core = self.core.borrow_mut();
@@ -112,10 +112,11 @@ impl Runtime {
             && co.answer_bytes(kept, &self.reply, bytes)
         {
             core.tasks.running(task).body.kept = 0;
-            return Ok(Arrival::Resume(1));
+            return Ok(Some(1));
         }
         drop(core);
-        self.deliver(state, task, co, Outcome::Reply(answer.into()))
+        let reply = Outcome::Reply(answer.into());
+        self.deliver(state, task, co, reply).map(Some)
     }
 }
 
