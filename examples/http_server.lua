@@ -10,102 +10,71 @@
 -- Without a port it takes a free one. It prints the port, and ends by Ctrl-C.
 
 local coev = require "coev"
-local socket = coev.socket
+local find, match = string.find, string.match
 
--- A client that is silent for so many seconds is let go.
-local PATIENCE = 30
--- A longer head and a larger body are refused.
-local MOST_HEAD, MOST_BODY = 16 * 1024, 1024 * 1024
+-- A client that is silent for so many seconds is let go; a longer head and a larger body are refused.
+local PATIENCE, MOST_HEAD, MOST_BODY = 30, 16 * 1024, 1024 * 1024
 
--- How an answer begins, by its status.
-local BEGINNINGS = {
-  [200] = "HTTP/1.1 200 OK\r\nContent-Length: ",
-  [400] = "HTTP/1.1 400 Bad Request\r\nContent-Length: ",
-  [404] = "HTTP/1.1 404 Not Found\r\nContent-Length: ",
-  [405] = "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, HEAD, POST\r\nContent-Length: ",
-  [413] = "HTTP/1.1 413 Content Too Large\r\nContent-Length: ",
-  [431] = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: ",
-  [501] = "HTTP/1.1 501 Not Implemented\r\nContent-Length: ",
+local pages = {
+  ["GET /"] = function() return "hello\n" end,
+  ["GET /time"] = function() return os.date("!%Y-%m-%d %H:%M:%S\n") end,
+  ["GET /slow"] = function() coev.sleep(0.5) return "at last\n" end,
+  ["POST /upper"] = function(body) return body:upper() end,
 }
+
+-- How an answer begins, by its status; and how its head ends.
+local BEGIN = { [200] = "OK", [400] = "Bad Request", [404] = "Not Found", [413] = "Content Too Large",
+  [431] = "Request Header Fields Too Large", [501] = "Not Implemented" }
+for status, reason in pairs(BEGIN) do
+  BEGIN[status] = "HTTP/1.1 " .. status .. " " .. reason .. "\r\nContent-Length: "
+end
 local KEEP, CLOSE = "\r\nConnection: keep-alive\r\n\r\n", "\r\nConnection: close\r\n\r\n"
 
--- By path and method: what answers with a status and a body.
-local pages = {
-  ["/"] = { GET = function() return 200, "hello\n" end },
-  ["/time"] = { GET = function() return 200, os.date("!%Y-%m-%d %H:%M:%S\n") end },
-  ["/slow"] = {
-    GET = function()
-      coev.sleep(0.5)
-      return 200, "at last\n"
-    end,
-  },
-  ["/upper"] = { POST = function(request) return 200, request.body:upper() end },
-}
-
--- The fields of a head from there on, by their names in small letters; nil where there is anything else.
-local function read_fields(head, at)
-  local fields = {}
-  while at <= #head do
-    local name, value, after = head:match("^\r\n([^%s:]+):[ \t]*([^\r\n]*)()", at)
-    if not name then return nil end
-    name, at = name:lower(), after
-    fields[name] = fields[name] and fields[name] .. ", " .. value or value
-  end
-  return fields
+-- What a head in small letters says in a field, whose name comes as "\nname:"; nil where it has none.
+local function field(head, name)
+  local _, at = find(head, name, 1, true)
+  return at and match(head, "^[ \t]*([^\r\n]*%S)", at + 1), at
 end
 
--- The next request; nil when there is none, and a status where it cannot be answered.
-local function read_request(client, next_head)
-  local head, err = next_head()
-  if not head then return nil, err == "oversized" and 431 or nil end
-  local method, path, version, at = head:match("^(%u+) ([^%s?]+)%S* HTTP/(1%.[01])()")
-  local fields = method and read_fields(head, at)
-  if not fields then return nil, 400 end
-  if fields["transfer-encoding"] then return nil, 501 end
-  local length, body = fields["content-length"], ""
-  if length then
-    length = tonumber(length:match("^(%d+)%s*$"))
-    if not length then return nil, 400 end
-    if length > MOST_BODY then return nil, 413 end
-    if length > 0 then body = client:receive(length) end
-    if not body then return nil end
-  end
-  return { method = method, path = path, version = version, fields = fields, body = body }
+-- The body of a request; nil and a status where there is none, if it can be answered at all.
+local function read_body(client, head)
+  if field(head, "\ntransfer-encoding:") then return nil, 501 end
+  local length, at = field(head, "\ncontent-length:")
+  if not length then return "" end
+  length = tonumber(match(length, "^%d+$"))
+  if not length or find(head, "\ncontent-length:", at, true) then return nil, 400 end
+  if length > MOST_BODY then return nil, 413 end
+  return length == 0 and "" or client:receive(length)
 end
 
-local function answer(request)
-  local methods = pages[request.path]
-  if not methods then return 404, "there is no such page\n" end
-  local page = methods[request.method == "HEAD" and "GET" or request.method]
-  if not page then return 405, "there is no such method here\n" end
-  return page(request)
-end
-
--- Does the client want to go on? One of HTTP/1.1 does unless it says otherwise.
-local function keeps(request)
-  local wish = request.fields.connection
-  if request.version == "1.1" then return not (wish and wish:lower():find("close", 1, true)) end
-  return wish and wish:lower():find("keep-alive", 1, true)
-end
-
-local function serve(client)
-  client:settimeout(PATIENCE)
-  client:setoption("tcp-nodelay", true)
-  client:setmaxline(MOST_HEAD)
-  local next_head = client:receiveuntil("\r\n\r\n")
-  repeat
-    local request, problem = read_request(client, next_head)
-    if problem then client:send(BEGINNINGS[problem] .. 0 .. CLOSE) end
-    if not request then return end
-    local status, body = answer(request)
-    local keep = keeps(request)
-    local shown = request.method == "HEAD" and "" or body
-  until not client:send(BEGINNINGS[status] .. #body .. (keep and KEEP or CLOSE) .. shown) or not keep
+-- Answers a request: with a status, a body, and whether the connection goes on.
+local function answer(client, head)
+  local at = find(head, " HTTP/1.", 1, true)
+  if not at then return 400, "" end
+  local route, fields = head:sub(1, at - 1), head:lower()
+  local body, problem = read_body(client, fields)
+  if not body then return problem, "" end
+  local wish = field(fields, "\nconnection:")
+  local keep = wish ~= "close" and (wish == "keep-alive" or head:sub(at + 8, at + 8) == "1")
+  local page = pages[route] or pages[match(route, "^[^?]*")]
+  if not page then return 404, "there is no such page\n", keep end
+  return 200, page(body), keep
 end
 
 coev.run(function()
-  local listener = assert(socket.listen("127.0.0.1", arg[1] or 0, { backlog = 512 }))
+  local listener = assert(coev.socket.listen("127.0.0.1", arg[1] or 0, { backlog = 512 }))
   print("web server on 127.0.0.1:" .. select(2, listener:getsockname()))
   io.stdout:flush()
-  socket.serve(listener, serve)
+  coev.socket.serve(listener, function(client)
+    client:settimeout(PATIENCE)
+    client:setoption("tcp-nodelay", true)
+    client:setmaxline(MOST_HEAD)
+    local next_head = client:receiveuntil("\r\n\r\n")
+    repeat
+      local head, err = next_head()
+      local status, body, keep = err == "oversized" and 431, "", false
+      if head then status, body, keep = answer(client, head) end
+      if not status then return end
+    until not client:send(BEGIN[status] .. #body .. (keep and KEEP or CLOSE) .. body) or not keep
+  end)
 end)

@@ -209,7 +209,7 @@ describe("examples/http_server.lua", function()
         talk(function()
           local client = assert(socket.connect("127.0.0.1", port))
           local asking = {}
-          function asking.ask(request, without_body)
+          function asking.ask(request)
             client:send(request)
             local status, fields = client:receive():match("^HTTP/1.1 (%d+)"), {}
             for line in client:lines() do
@@ -218,7 +218,7 @@ describe("examples/http_server.lua", function()
               fields[name] = value
             end
             local length = tonumber(fields["Content-Length"])
-            return status, without_body and "" or (client:receive(length)), fields
+            return status, (client:receive(length)), fields
           end
           function asking.ends()
             assert.same({ nil, "closed", "" }, { client:receive() })
@@ -241,11 +241,7 @@ describe("examples/http_server.lua", function()
       assert.equal("404", (client.ask("GET /none HTTP/1.1\r\nHost: x\r\n\r\n")))
       local status, body = client.ask("POST /upper HTTP/1.1\r\ncontent-LENGTH:5 \r\nA: b\r\n\r\nhello")
       assert.same({ "200", "HELLO" }, { status, body })
-      local fields
-      status, body, fields = client.ask("POST / HTTP/1.1\r\n\r\n")
-      assert.same({ "405", "there is no such method here\n", "GET, HEAD, POST" }, { status, body, fields.Allow })
-      status, body, fields = client.ask("HEAD / HTTP/1.1\r\n\r\n", true)
-      assert.same({ "200", "", "6" }, { status, body, fields["Content-Length"] })
+      assert.equal("404", (client.ask("POST / HTTP/1.1\r\n\r\n")))
       assert.equal("200", (client.ask("GET / HTTP/1.1\r\nConnection: close\r\n\r\n")))
       client.ends()
     end)
@@ -277,8 +273,6 @@ describe("examples/http_server.lua", function()
       for request, status in pairs {
         ["nonsense\r\n\r\n"] = "400",
         ["GET / HTTP/2.0\r\n\r\n"] = "400",
-        ["GET / HTTP/1.1\r\nno field\r\n\r\n"] = "400",
-        ["GET / HTTP/1.1\r\nA : b\r\n\r\n"] = "400",
         ["POST /upper HTTP/1.1\r\nContent-Length: -1\r\n\r\n"] = "400",
         ["POST /upper HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"] = "400",
         ["POST /upper HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n"] = "413",
