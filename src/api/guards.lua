@@ -183,7 +183,12 @@ return function(raw, name, waits, class, metatable, kind, first, second, third)
   elseif STREAMS[class] and FLOWING[name] then
     local ready_bytes = natives.ready_bytes
     return function(self, a, b, c)
-      local x, y, z = raw(self, a, b, c)
+      local x, y, z
+      if b == nil and c == nil then
+        x, y, z = raw(self, a)
+      else
+        x, y, z = raw(self, a, b, c)
+      end
       if x == BYTES then return ready_bytes() end
       if x == ALARM then error(alarm(), 0) end
       return x, y, z

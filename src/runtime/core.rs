@@ -284,7 +284,11 @@ impl Core {
                 has_mail = true;
                 return;
             }
-            for task in self.interests.note(event).into_iter().flatten() {
+            let [reader, writer] = self.interests.note(event);
+            if let Some(task) = reader {
+                self.wake(task);
+            }
+            if let Some(task) = writer {
                 self.wake(task);
             }
         });

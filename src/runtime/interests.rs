@@ -57,6 +57,15 @@ struct Side {
     waiter: Option<TaskId>,
 }
 
+impl Side {
+    /// Notes whether there is an edge; answers who is to be woken.
+    #[inline(always)]
+    fn note(&mut self, edge: bool) -> Option<TaskId> {
+        self.ready |= edge;
+        if edge { self.waiter.take() } else { None }
+    }
+}
+
 /// The key that stands for the waker of the inbox: no source gets it.
 pub(crate) const WAKER_KEY: u64 = u64::MAX - 1;
 
@@ -157,18 +166,9 @@ impl Interests {
             return [None, None];
         };
         source.hung_up |= event.hung_up;
-        let mut woken = [None, None];
-        for (side, (waiter, ready)) in source
-            .sides
-            .iter_mut()
-            .zip(woken.iter_mut().zip([event.readable, event.writable]))
-        {
-            if ready {
-                side.ready = true;
-                *waiter = side.waiter.take();
-            }
-        }
-        self.waiting -= woken.iter().flatten().count();
+        let [read, write] = &mut source.sides;
+        let woken = [read.note(event.readable), write.note(event.writable)];
+        self.waiting -= usize::from(woken[0].is_some()) + usize::from(woken[1].is_some());
         woken
     }
 

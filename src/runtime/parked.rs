@@ -75,6 +75,12 @@ impl Parked {
         if let Operation::Place(place) = operation {
             return self.put_place(place);
         }
+        self.keep(operation)
+    }
+
+    /// The same, for one that is none of those that are kept elsewhere.
+    #[inline]
+    pub(super) fn keep(&mut self, operation: Operation) -> Ticket {
         if let Some(place) = self.free.pop() {
             self.operations[place as usize] = Some(operation);
             return Ticket(place);

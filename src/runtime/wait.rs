@@ -129,9 +129,9 @@ impl Runtime {
             self.note_inward(waiter);
         }
         let mut core = self.core.borrow_mut();
-        let record = core.record(waiter);
-        record.woken |= ready;
-        core.park(waiter, operation, until);
+        let ticket = core.parked.put(operation);
+        core.record(waiter).woken |= ready;
+        core.park(waiter, ticket, until);
         core.record(waiter).due = deadline == Deadline::Now;
         Attempt::Parked
     }

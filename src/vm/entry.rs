@@ -378,19 +378,18 @@ pub(super) unsafe fn park<H: Host>(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn after_park<H: Host>(l: *mut lua_State, _: c_int, _: isize) -> c_int {
     // SAFETY: `l` runs this very call, whose upvalues are those of the function that yielded.
     unsafe {
-        let count = ffi::lua_gettop(l);
-        if count == 1 && ffi::lua_type(l, 1) == ffi::LUA_TLIGHTUSERDATA {
-            let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(1)).cast::<H>();
-            let mark = ffi::lua_touserdata(l, 1);
+        // A mark comes alone, and its address is no other value's.
+        let mark = ffi::lua_touserdata(l, 1);
+        if mark == bytes_mark() || mark == answer_mark() || mark == alarm_mark() {
+            let host = &*ffi::lua_touserdata(l, ffi::lua_upvalueindex(3)).cast::<H>();
             if mark == bytes_mark() {
                 return flow::push_ready(l, host.reply());
-            } else if mark == alarm_mark() {
-                raise_alarm(l, host.library());
             } else if mark == answer_mark() {
                 return push(l, host.library(), host.reply(), 1);
             }
+            raise_alarm(l, host.library());
         }
-        count
+        ffi::lua_gettop(l)
     }
 }
 

@@ -19,8 +19,8 @@ pub(crate) enum Flow {
     Bytes(HeldBytes),
     /// It returns a number and two nils.
     Count(i64),
-    /// It returns this.
-    Reply(Reply),
+    /// It returns this; in a box, since it is large and rare.
+    Reply(Box<Reply>),
     /// The task waits: the call yields, and goes on as any other that waits.
     Park,
     /// Nothing has been done, and the long way must be gone.
@@ -80,7 +80,7 @@ where
                 Flow::Bytes(bytes) => Step::Bytes(bytes),
                 Flow::Count(count) => Step::Count(count),
                 Flow::Reply(reply) => {
-                    host.reply().set(reply);
+                    host.reply().set(*reply);
                     Step::Reply
                 }
                 Flow::Park => Step::Park,

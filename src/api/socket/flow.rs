@@ -1,6 +1,7 @@
 //! Bytes out of streams, and into them.
 
 use super::common::{Role, deadline, self_as};
+use super::{CLIENT, UNIX_CLIENT};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::stream::{self, Mark, Pattern, Reading, Receive, Send, Stream};
@@ -78,7 +79,7 @@ fn receive(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 /// Is it a connected stream, called with no argument that counts from `slot` on?
 #[inline]
 fn is_plain_call(stream: &This<Stream>, stack: &Stack, slot: i32) -> bool {
-    Role::Client.classes().contains(&stream.class)
+    (stream.class == CLIENT || stream.class == UNIX_CLIENT)
         && (stack.count() < slot || (slot..=slot::LAST_OF_ALL).all(|slot| stack.is_absent(slot)))
 }
 

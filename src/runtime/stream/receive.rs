@@ -29,8 +29,8 @@ pub(crate) struct Receive {
 pub(crate) enum Answer {
     /// These bytes, which lie in the scratch buffer, and two nils.
     Bytes(HeldBytes),
-    /// Something else.
-    Reply(Reply),
+    /// Something else; in a box, since it is large and rare.
+    Reply(Box<Reply>),
 }
 
 /// How a read from the socket went.
@@ -133,10 +133,10 @@ impl Reading {
                 Read::WouldBlock => {
                     let watched = stream.watch(runtime, Direction::Read, task);
                     let failed = |error: io::Error| self.cut_short(stream, failure::word(&error));
-                    return watched.err().map(failed).map(Answer::Reply);
+                    return watched.err().map(failed).map(Answer::from);
                 }
-                Read::Closed => return Some(Answer::Reply(self.at_end(stream))),
-                Read::Failed(reason) => return Some(Answer::Reply(self.cut_short(stream, reason))),
+                Read::Closed => return Some(self.at_end(stream).into()),
+                Read::Failed(reason) => return Some(self.cut_short(stream, reason).into()),
             }
         }
         runtime.wake(task);
@@ -158,11 +158,11 @@ impl Reading {
                 let piece = input.unread()[..count].to_vec();
                 input.consume(count);
                 stream.count_received(count);
-                Some(Answer::Reply(Reply::three(piece, Value::Nil, true)))
+                Some(Reply::three(piece, Value::Nil, true).into())
             }
             Measure::Oversized => {
                 drop(input);
-                Some(Answer::Reply(self.oversized(stream)))
+                Some(self.oversized(stream).into())
             }
             Measure::Incomplete => None,
         }
@@ -313,8 +313,14 @@ impl From<Answer> for Reply {
         match answer {
             // LuaSocket answers three values for success, too.
             Answer::Bytes(bytes) => Reply::three(bytes, Value::Nil, Value::Nil),
-            Answer::Reply(reply) => reply,
+            Answer::Reply(reply) => *reply,
         }
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Answer {
+        Answer::Reply(Box::new(reply))
     }
 }
 
@@ -337,11 +343,11 @@ fn shown_line(line: &mut [u8]) -> Answer {
 #[cold]
 fn message(bytes: &[u8], policy: Policy) -> Answer {
     let source = Source::Bytes(bytes[LENGTH_BYTES..].to_vec());
-    Answer::Reply(Reply::one(Parcel { source, policy }))
+    Reply::one(Parcel { source, policy }).into()
 }
 
 /// Bytes of their own.
 #[cold]
 fn success(bytes: Vec<u8>) -> Answer {
-    Answer::Reply(Reply::three(bytes, Value::Nil, Value::Nil))
+    Reply::three(bytes, Value::Nil, Value::Nil).into()
 }

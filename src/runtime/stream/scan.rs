@@ -9,7 +9,10 @@ pub(super) fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     match text {
         [first, rest @ ..] if bytes.len() <= FEW => {
             let mut places = memchr::memchr_iter(*first, bytes);
-            places.find(|place| bytes[place + 1..].starts_with(rest))
+            places.find(|place| {
+                let mut after = bytes[place + 1..].iter();
+                rest.iter().all(|byte| after.next() == Some(byte))
+            })
         }
         _ => memchr::memmem::find(bytes, text),
     }

@@ -6,8 +6,9 @@ use super::{Reading, Receive, Send, Stream};
 use crate::error::Fault;
 use crate::runtime::core::Core;
 use crate::runtime::interests::Direction;
+use crate::runtime::parked::Ticket;
 use crate::runtime::{Deadline, Operation, Runtime, TaskId};
-use crate::sched::Phase;
+use crate::sched::{Moment, Phase};
 use crate::vm::{Coroutine, Flow, HeldBytes, Leave, Outcome, State, This};
 
 /// `sock:receive()` and its like.
@@ -60,7 +61,7 @@ pub(crate) fn send(runtime: &Runtime, stream: This<Stream>, state: State, data: 
     };
     if let Progress::Failed(reason) = progress {
         stream.leave(runtime, Direction::Write, task);
-        return Flow::Reply(send.cut_short(reason));
+        return Flow::Reply(Box::new(send.cut_short(reason)));
     }
     runtime.park_at_stream(task, &stream, Operation::Send(send))
 }
@@ -73,9 +74,7 @@ impl Runtime {
             return None;
         }
         self.budget.set(self.budget.get().checked_sub(1)?);
-        let task = self.current.get()?;
-        self.core.borrow_mut().tasks.running(task).woken = false;
-        Some(task)
+        self.current.get()
     }
 
     /// Parks the running task, until the stream's timeout at most.
@@ -84,7 +83,9 @@ impl Runtime {
             Deadline::At(moment) => Some(moment),
             Deadline::Never | Deadline::Now => None,
         };
-        self.core.borrow_mut().park(task, operation, until);
+        let mut core = self.core.borrow_mut();
+        let ticket = core.parked.keep(operation);
+        core.park(task, ticket, until);
         self.leave.set(Leave::Waiting);
         Flow::Park
     }
@@ -101,7 +102,8 @@ impl Runtime {
     ) -> Result<Option<i32>, Fault> {
         let Some(answer) = receive.advance(self, task) else {
             let mut core = self.core.borrow_mut();
-            core.park(task, Operation::Receive(receive), None);
+            let ticket = core.parked.keep(Operation::Receive(receive));
+            core.park(task, ticket, None);
             return Ok(None);
         };
         drop(receive);
@@ -121,15 +123,10 @@ impl Runtime {
 }
 
 impl Core {
-    /// Parks a task that has just polled its operation, until then at most; one that has been woken meanwhile is ready.
+    /// Parks a task that has just polled the operation with this ticket, until then at most; one that has been woken
+    /// meanwhile is ready.
     #[inline]
-    pub(in crate::runtime) fn park(
-        &mut self,
-        task: TaskId,
-        operation: Operation,
-        until: Option<crate::sched::Moment>,
-    ) {
-        let ticket = self.parked.put(operation);
+    pub(in crate::runtime) fn park(&mut self, task: TaskId, ticket: Ticket, until: Option<Moment>) {
         let record = self.tasks.running(task);
         record.body.ticket = ticket;
         record.due = false;
@@ -161,7 +158,7 @@ impl Core {
         }
         let receive = self.parked.take_reader(ticket)?;
         let record = self.tasks.running(task);
-        record.body.ticket = Default::default();
+        record.body.ticket = Ticket::default();
         record.woken = false;
         record.phase = Phase::Running;
         Some(receive)
