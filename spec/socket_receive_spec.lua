@@ -375,6 +375,57 @@ describe("receive outside tasks", function()
   end)
 end)
 
+describe("receive in a hook", function()
+  it("leaves what the interrupted calls get as it is, also where it waits", function()
+    helper.run(function()
+      local other, source = peer.pair()
+      other:settimeout(0.0005)
+      local pairs_of, left, hooked, inside = {}, 3, 0, false
+      local function numbers(first)
+        local near, far = peer.pair()
+        pairs_of[#pairs_of + 1] = { near, far }
+        coev.spawn(function()
+          for i = first, first + 99 do
+            far:send(("%08d"):format(i))
+            coev.yield()
+          end
+        end)
+        return near
+      end
+      local function hook()
+        if inside or hooked == 150 then return end
+        inside, hooked = true, hooked + 1
+        if hooked % 2 == 0 then source:send("x") end
+        local result, err = other:receive(1)
+        assert(result == "x" or err == "timeout")
+        inside = false
+      end
+      for first = 100, 300, 100 do
+        local near = numbers(first)
+        coev.spawn(function()
+          for i = first, first + 99 do
+            -- A hook is its coroutine's, or everybody's (LuaJIT).
+            debug.sethook(hook, "", 3)
+            assert.equal(("%08d"):format(i), (near:receive(8)))
+          end
+          left = left - 1
+        end)
+      end
+      while left > 0 do
+        coev.sleep(0.001)
+      end
+      debug.sethook()
+      assert.is_true(hooked > 50, hooked)
+      for _, pair in ipairs(pairs_of) do
+        pair[1]:close()
+        pair[2]:close()
+      end
+      other:close()
+      source:close()
+    end)
+  end)
+end)
+
 describe("receive with a limit", function()
   it("cuts a line that is too long, and goes on behind it", function()
     helper.run(function()
