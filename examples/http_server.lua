@@ -2,12 +2,8 @@
 --
 --   lua examples/http_server.lua [port]
 --
--- GET /              says hello
--- GET /time          tells the time
--- GET /slow          takes half a second, without keeping anybody else waiting
--- POST /upper        answers with the body in capitals
---
--- Without a port it takes a free one. It prints the port, and ends by Ctrl-C.
+-- GET / says hello, GET /time tells the time, GET /slow takes half a second without keeping anybody else waiting, and
+-- POST /upper answers with the body in capitals. Without a port it takes a free one, and prints it. Ctrl-C ends it.
 
 local coev = require "coev"
 local find, match = string.find, string.match
@@ -57,6 +53,7 @@ local function answer(client, head)
   local wish = field(fields, "\nconnection:")
   local keep = wish ~= "close" and (wish == "keep-alive" or head:sub(at + 8, at + 8) == "1")
   local page = pages[route] or pages[match(route, "^[^?]*")]
+  if not page and find(route, "^HEAD ") then return 501, "", keep end
   if not page then return 404, "there is no such page\n", keep end
   return 200, page(body), keep
 end
