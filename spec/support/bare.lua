@@ -8,7 +8,7 @@ package.path = "./?.lua;" .. package.path
 local unpack = table.unpack or unpack
 local subscribers = { test = {}, exit = {} }
 local passed, failed = 0, 0
-local names, hooks = {}, {}
+local names, hooks, last_rites = {}, {}, {}
 
 local busted = {}
 
@@ -97,10 +97,21 @@ package.loaded.luassert = assert
 
 function describe(name, f)
   names[#names + 1] = name
-  hooks[#names] = nil
+  hooks[#names], last_rites[#names] = nil, nil
   f()
-  hooks[#names] = nil
+  if last_rites[#names] then
+    last_rites[#names]()
+  end
+  hooks[#names], last_rites[#names] = nil, nil
   names[#names] = nil
+end
+
+function setup(f)
+  f()
+end
+
+function teardown(f)
+  last_rites[#names] = f
 end
 
 function after_each(f)
