@@ -347,6 +347,24 @@ describe("IPv6", function()
     end)
   end)
 
+  it("is all that connect6 takes, and nothing that connect4 does", function()
+    local listener, port = listen6()
+    if not listener then
+      pending("there is no IPv6 here")
+    end
+    helper.run(function()
+      local near = assert(socket.connect6("::1", port))
+      assert.equal("inet6", near:getfamily())
+      local other_family = { nil, "Address family for hostname not supported" }
+      assert.same(other_family, { socket.connect4("::1", port) })
+      local listener4, address4, port4 = peer.listen()
+      local near4 = assert(socket.connect4(address4, port4, "127.0.0.1", 0))
+      assert.equal("inet4", near4:getfamily())
+      assert.same(other_family, { socket.connect6(address4, port4) })
+      peer.close(near, near4, listener, listener4)
+    end)
+  end)
+
   it("is what tcp6 makes, and tcp4 does not", function()
     local six = socket.tcp6()
     if six then
