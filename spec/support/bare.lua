@@ -78,6 +78,13 @@ local checks = {
     end
     return not ok and (expected == nil or same(expected, err)) or fail(expected or "an error", err)
   end,
+  matches = function(pattern, value, message)
+    return value:find(pattern) ~= nil or fail(pattern, value, message)
+  end,
+  error_matches = function(f, pattern, init, plain)
+    local ok, err = pcall(f)
+    return not ok and tostring(err):find(pattern, init, plain) ~= nil or fail(pattern, err)
+  end,
   are_not = {
     equal = function(unexpected, value, message)
       return unexpected ~= value or fail("another value", value, message)
