@@ -10,4 +10,4 @@ files["rockspec"] = { std = "rockspec" }
 
 -- It knows the coroutine library of every Lua, and with `coev.patch` replaces it.
 files["src/api/coroutine.lua"] = { ignore = { "122", "143" } }
-files["spec/support/bare.lua"] = { globals = { "assert", "after_each", "describe", "it", "pending", "arg" } }
+files["spec/support/bare.lua"] = { globals = { "assert", "after_each", "describe", "it", "pending", "setup", "teardown", "arg" } }

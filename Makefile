@@ -153,8 +153,9 @@ busted = $(ENVIRONMENT) $(BOUNDED) $(INTERPRETER) $(PRELOAD) "$$(command -v bust
 
 # Nothing in them depends on when garbage is collected, or on how long it takes.
 STRESS_SPECS := $(patsubst %,spec/%_spec.lua,cancel errors group inspection life lubyk scheduler \
-	socket_connect socket_options socket_select socket_send socket_unix supervisor suspend task \
-	mutex semaphore rwlock condition event waitgroup barrier channel select pack message shared)
+	$(patsubst %,socket_%,beyond connect module names options receive select send states stream udp unix) \
+	supervisor suspend task mutex semaphore rwlock condition event waitgroup barrier channel select pack message \
+	shared)
 stress: INTERPRETER := $(CURDIR)/build/host-stress/lua5.5
 stress: LUA := 5.5
 stress: ## those specs on a Lua 5.5 that collects at each allocation, moves its stacks, checks its callers

@@ -39,7 +39,7 @@ end
 
 local function show(done)
   local signs = math.floor(BAR * done / height)
-  io.stderr:write(("\r[%s%s] %3d%%"):format(("#"):rep(signs), (" "):rep(BAR - signs), 100 * done / height))
+  io.stderr:write(("\r[%s%s] %3d%%"):format(("#"):rep(signs), (" "):rep(BAR - signs), math.floor(100 * done / height)))
 end
 
 coev.run(function()

@@ -86,6 +86,35 @@ describe("LuaSocket's own Lua modules", function()
     ]], "socket.http", "ltn12", "mime.core")
   end)
 
+  it("socket.http takes coev's socket where only package.loaded names it", function()
+    if not has("socket.http") or not has("mime.core") then
+      pending("there is no socket.http for this Lua")
+      return
+    end
+    local result = child.run([[
+      local coev = require "coev"
+      package.loaded.socket = coev.socket
+      local http = require "socket.http"
+      coev.run(function()
+        local listener = coev.socket.bind("127.0.0.1", 0)
+        local url = "http://127.0.0.1:" .. select(2, listener:getsockname()) .. "/"
+        -- Neither is answered before both have come.
+        local both = coev.barrier.new(2)
+        local server = coev.spawn(coev.socket.serve, listener, function(client)
+          repeat local line = client:receive() until line == "" or not line
+          both:wait()
+          client:send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        end)
+        local first, second = coev.spawn(http.request, url), coev.spawn(http.request, url)
+        print(first:await(), second:await())
+        server:cancel()
+        listener:close()
+      end)
+    ]])
+    assert.equal("", result.stderr)
+    assert.equal("ok\tok\t200", result.stdout:match("^ok\tok\t200"), result.stdout)
+  end)
+
   it("socket.smtp sends mail, encoded by mime", function()
     run([[
       local smtp, mime, ltn12 = require "socket.smtp", require "mime", require "ltn12"

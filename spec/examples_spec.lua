@@ -372,6 +372,7 @@ describe("examples/mandelbrot.lua", function()
     assert.not_equal("\0\0\0", result.stdout:sub(#header + 1, #header + 3))
     assert.truthy(result.stderr:find("100%", 1, true))
     assert.truthy(result.stderr:find("48 x 32 points on 2 threads in ", 1, true))
+    assert.is_nil(result.stderr:find("failed", 1, true), result.stderr)
   end)
 end)
 

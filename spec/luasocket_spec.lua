@@ -37,13 +37,13 @@ describe("coev.socket", function()
     local theirs = {}
     local result = child.run([[
       package.path = "./?.lua;" .. package.path
-      io.write(table.concat(require("spec.support.shapes")(require "socket"), "\30"))
+      io.write(table.concat(require("spec.support.shapes")(require "socket", require "socket.unix"), "\30"))
     ]])
     for line in result.stdout:gmatch("[^\30]+") do
       theirs[#theirs + 1] = line
     end
     assert(#theirs > 100, result.stderr)
-    local ours = helper.run(shapes, coev.socket)
+    local ours = helper.run(shapes, coev.socket, coev.socket.unix)
     local differences = {}
     for i = 1, math.max(#theirs, #ours) do
       local their, our = tostring(theirs[i]), tostring(ours[i])

@@ -37,8 +37,33 @@ describe("setoption", function()
     assert.equal(1, (near:setoption("linger", { on = false, timeout = 0 })))
     assert.has_error(function() near:setoption("linger", {}) end,
       "bad argument #2 to 'setoption' (boolean 'on' field expected)")
+    assert.has_error(function() near:setoption("linger", { on = 1, timeout = "x" }) end,
+      "bad argument #2 to 'setoption' (boolean 'on' field expected)")
+    assert.has_error(function() near:setoption("linger", { on = true, timeout = "x" }) end,
+      "bad argument #2 to 'setoption' (number 'timeout' field expected)")
+    assert.has_error(function() near:setoption("linger", nil) end,
+      "bad argument #2 to 'setoption' (table expected, got nil)")
+    local given = setmetatable({}, { __index = function(_, name) return name == "on" or "5" end })
+    assert.equal(1, (near:setoption("linger", given)))
+    assert.same({ on = true, timeout = 5 }, near:getoption("linger"))
+    given = setmetatable({}, { __index = function(_, name) error(name, 0) end })
+    assert.has_error(function() near:setoption("linger", given) end, "on")
     near:close()
     far:close()
+  end)
+
+  it("holds for the next socket, too, as long as none is connected or bound", function()
+    helper.run(function()
+      local sock = socket.tcp()
+      assert.is_nil((sock:connect("127.0.0.1", peer.free_port())))
+      assert.is_false(sock:getoption("keepalive"))
+      assert.equal(1, (sock:setoption("keepalive", true)))
+      local listener, address, port = peer.listen()
+      assert.equal(1, (sock:connect(address, port)))
+      assert.is_true(sock:getoption("keepalive"))
+      sock:close()
+      listener:close()
+    end)
   end)
 
   it("sets numbers, and tells a waiting error once", function()
@@ -59,6 +84,30 @@ describe("setoption", function()
     local listener = peer.listen()
     assert.is_true(listener:getoption("reuseaddr"))
     listener:close()
+  end)
+end)
+
+describe("a method that all sockets have", function()
+  it("takes the sockets of its own kind alone", function()
+    local kinds = {
+      tcp = socket.tcp(), udp = socket.udp(), unixstream = socket.unix(), unixdgram = socket.unix.dgram(),
+    }
+    for kind, own in pairs(kinds) do
+      for _, name in ipairs({
+        "close", "detach", "dirty", "getfamily", "getfd", "getoption", "getsockname", "gettimeout", "setfd",
+        "setoption", "settimeout",
+      }) do
+        for other, sock in pairs(kinds) do
+          if other ~= kind then
+            assert.has_error(function() own[name](sock) end,
+              ("calling '%s' on bad self (%s{any} expected, got userdata)"):format(name, kind))
+          end
+        end
+      end
+    end
+    for _, sock in pairs(kinds) do
+      sock:close()
+    end
   end)
 end)
 

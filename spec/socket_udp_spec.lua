@@ -42,6 +42,25 @@ describe("a UDP socket", function()
     end)
   end)
 
+  it("speaks IPv6, too", function()
+    local far = socket.udp6()
+    if not far or not far:setsockname("::1", 0) then
+      pending("there is no IPv6 here")
+    end
+    helper.run(function()
+      local near, port = socket.udp(), select(2, far:getsockname())
+      assert.equal(1, (near:sendto("x", "::1", port)))
+      assert.equal("inet6", near:getfamily())
+      local data, ip, from = far:receivefrom()
+      assert.same({ "x", "::1" }, { data, ip })
+      assert.equal(1, (far:sendto("y", ip, from)))
+      assert.equal("y", (near:receive()))
+      assert.same({ nil, "Address family for hostname not supported" }, { near:sendto("x", "127.0.0.1", port) })
+      near:close()
+      far:close()
+    end)
+  end)
+
   it("waits for a message while others run", function()
     helper.run(function()
       local near, far, port = socket.udp(), bound()
@@ -106,10 +125,77 @@ describe("a UDP socket", function()
       for _, host in ipairs { "127.0.0.1", "localhost" } do
         local ok, err = pcall(function() near:setpeername(host, {}) end)
         assert.is_false(ok)
-        assert.matches("bad argument #2 to 'setpeername' %(string expected, got table%)$", err)
+        assert.truthy(err:find("bad argument #2 to 'setpeername' %(string expected, got table%)$"), err)
       end
       near:close()
       far:close()
+    end)
+  end)
+
+  it("sends to an address in each form that the system knows, and to no name", function()
+    helper.run(function()
+      local near, far, port = socket.udp(), bound()
+      for _, host in ipairs({ "127.1", "0x7f.0.0.1", "2130706433", "::ffff:127.0.0.1" }) do
+        assert.equal(1, (near:sendto("x", host, port)), host)
+        local message, from = far:receivefrom()
+        assert.same({ "x", "127.0.0.1" }, { message, from }, host)
+      end
+      assert.equal("inet4", near:getfamily())
+      for _, arguments in ipairs({
+        { "localhost", port }, { "", port }, { "127.0.0.1", "domain" }, { "1.2.3.4.5", port },
+      }) do
+        local sent, err = near:sendto("x", arguments[1], arguments[2])
+        assert.is_nil(sent)
+        assert.equal("Name or service not known", err)
+      end
+      assert.same({ nil, "Address family for hostname not supported" }, { near:sendto("x", "::1", port) })
+      near:close()
+      far:close()
+    end)
+  end)
+
+  it("sends to this host as *, of the first family that there is", function()
+    helper.run(function()
+      local near = socket.udp()
+      local far = near:sendto("x", "*", 9) and socket[near:getfamily() == "inet6" and "udp6" or "udp4"]()
+      assert(far:setsockname(near:getfamily() == "inet6" and "::1" or "127.0.0.1", 0))
+      assert.equal(1, (near:sendto("y", "*", (select(2, far:getsockname())))))
+      assert.equal("y", (far:receive()))
+      near:close()
+      far:close()
+    end)
+  end)
+
+  it("leaves its family open while no address will do, and then knows it", function()
+    helper.run(function()
+      local sock = socket.udp()
+      assert.is_nil((sock:setsockname("192.0.2.1", 0)))
+      assert.same({ "0.0.0.0", "0", "unspec" }, { sock:getsockname() })
+      local reader = coev.spawn(sock.receive, sock)
+      coev.yield()
+      assert.equal(1, (sock:setsockname("127.0.0.1", 0)))
+      local address, port, family = sock:getsockname()
+      assert.same({ "127.0.0.1", "inet" }, { address, family })
+      assert.same({ nil, "Address family for hostname not supported" }, { sock:sendto("x", "::1", 9) })
+      -- Who has waited all the time waits at the new socket.
+      assert.equal(5, (sock:sendto("to me", address, port)))
+      assert.same({ true, "to me" }, { reader:join() })
+      sock:close()
+    end)
+  end)
+
+  it("knows the services of messages alone", function()
+    helper.run(function()
+      local sock = socket.udp()
+      assert.equal(1, (sock:setpeername("127.0.0.1", "domain")))
+      assert.equal(53, (select(2, sock:getpeername())))
+      local unknown = { nil, "service not supported for socket type" }
+      assert.same(unknown, { sock:setpeername("127.0.0.1", "smtp") })
+      assert.same(unknown, { sock:setpeername("localhost", "smtp") })
+      sock:close()
+      sock = socket.udp()
+      assert.same(unknown, { sock:setsockname("127.0.0.1", "smtp") })
+      sock:close()
     end)
   end)
 
@@ -164,7 +250,23 @@ describe("a UDP socket", function()
     assert.equal(1, (sock:setoption("ip-drop-membership", { multiaddr = "239.1.2.3", interface = "127.0.0.1" })))
     assert.has_error(function() sock:setoption("ip-add-membership", { interface = "*" }) end,
       "bad argument #2 to 'setoption' (string 'multiaddr' field expected)")
+    assert.equal(1, (sock:setoption("ip-multicast-if", "127.1")))
+    assert.equal("127.0.0.1", (sock:getoption("ip-multicast-if")))
     assert.has_error(function() sock:setoption("keepalive", true) end)
+    for _, value in ipairs({ "x", { on = true, timeout = 1 } }) do
+      assert.has_error(function() sock:setoption("linger", value) end,
+        "bad argument #1 to 'setoption' (unsupported option 'linger')")
+    end
+    for problem, value in pairs({
+      ["table expected, got string"] = "x",
+      ["string 'multiaddr' field expected"] = { multiaddr = {}, interface = {} },
+      ["invalid 'multiaddr' ip address"] = { multiaddr = "x", interface = {} },
+      ["string 'interface' field expected"] = { multiaddr = "239.1.2.3", interface = {} },
+      ["invalid 'interface' ip address"] = { multiaddr = "239.1.2.3", interface = "x" },
+    }) do
+      assert.has_error(function() sock:setoption("ip-add-membership", value) end,
+        ("bad argument #2 to 'setoption' (%s)"):format(problem))
+    end
     sock:close()
   end)
 end)

@@ -25,6 +25,40 @@ describe("socket.unix", function()
   end)
 end)
 
+describe("a socket of paths", function()
+  it("has no options of the internet's, whatever their value", function()
+    for _, make in ipairs({ socket.unix.stream, socket.unix.dgram }) do
+      local sock = make()
+      for _, name in ipairs({
+        "tcp-nodelay", "tcp-keepidle", "ipv6-v6only", "bindtodevice", "broadcast", "ip-multicast-if",
+        "ip-add-membership",
+      }) do
+        for _, value in ipairs({ true, 1, "lo", {} }) do
+          assert.has_error(function() sock:setoption(name, value) end,
+            ("bad argument #1 to 'setoption' (unsupported option '%s')"):format(name))
+        end
+        assert.has_error(function() sock:getoption(name) end,
+          ("bad argument #1 to 'getoption' (unsupported option '%s')"):format(name))
+      end
+      assert.equal(1, (sock:setoption("reuseaddr", true)))
+      assert.equal(1, (sock:setoption("send-buffer-size", 8192)))
+      assert.equal(sock.class:find("stream") ~= nil, (pcall(sock.setoption, sock, "keepalive", true)))
+      sock:close()
+    end
+  end)
+
+  it("is still open when it could not be bound or connected", function()
+    for _, make in ipairs({ socket.unix.stream, socket.unix.dgram }) do
+      local sock, path = make(), free_path()
+      assert.same({ nil, "No such file or directory" }, { sock:bind("/no/such/path") })
+      assert.same({ nil, "No such file or directory" }, { sock:connect("/no/such/path") })
+      assert.equal(1, (sock:bind(path)))
+      sock:close()
+      os.remove(path)
+    end
+  end)
+end)
+
 describe("a stream between paths", function()
   it("is bound, listens, is connected to and accepts", function()
     helper.run(function()

@@ -162,7 +162,7 @@ describe("a channel between threads", function()
       for _, value in ipairs({ "a", "b", "c", "d", "e" }) do
         channel:send(value)
       end
-      coev.sleep(0.005)
+      helper.pause(0.005)
       assert.same({ "1a", "2b", "3c", "4d", "5e" }, order)
       for i = 1, 5 do
         coev.spawn(channel.send, channel, i)

@@ -1318,7 +1318,24 @@ function Shared:keys() end
 function Shared:len() end
 
 ---LuaSocket's module, cooperative: names, shapes and error strings follow
----LuaSocket 3.1. Also `require "coev.socket"`.
+---LuaSocket 3.1. Also `require "coev.socket"`. It differs from LuaSocket's C source where
+---that does harm, and so:
+--- - What is not open answers `nil, "closed"` to everything but `close`, `getfd`, `setfd`,
+---   `dirty`, `getfamily`, `getstats`, `setstats`, `settimeout` and `gettimeout`; LuaSocket
+---   says something else in each place, makes a socket anew, or says that it is done.
+--- - Numbers are integers where they count or name something.
+--- - A port that no socket can have *raises*, and so does an option's number that is none, and a
+---   time that is NaN. LuaSocket takes the rest of a division, 0, and what C makes of it.
+--- - Options hold once there is an address, though they were set before, or after an attempt
+---   that failed; LuaSocket fails with "setsockopt failed" there, or forgets them.
+--- - `receive` and `receivefrom` of UDP *fail* with "Bad file descriptor" before there is an
+---   address, where LuaSocket returns an empty message.
+--- - A socket of paths whose `bind` or `connect` has failed is still open.
+--- - Sockets of paths also have `getfamily`, `gettimeout` and `getoption`, and the options
+---   "recv-buffer-size", "send-buffer-size" and "error".
+--- - "ipv6-multicast-hops" is not "ipv6-unicast-hops"; `connect4` and `connect6` heed the
+---   family of whom they connect to, not only of the local address.
+--- - A finalizer of `newtry` that fails does not hide the error that it is called for.
 ---@class coev.socket
 local socket = {}
 
@@ -1595,18 +1612,20 @@ function Socket:settimeout(seconds, mode) end
 function Socket:gettimeout() end
 
 ---The local address. *Fails* on a socket that is not open. Source: LuaSocket 3.1.
----@return string? address
+---@return string? address with the network device where it belongs to one: `fe80::1%eth0`
 ---@return string port_or_err the port as a string of digits
----@return "inet"|"inet6"|nil family
+---@return "inet"|"inet6"|"unspec"|nil family "unspec" where `bind` or `connect` has failed
 function Socket:getsockname() end
 
 ---The address of the peer. *Fails* on a socket that is not connected.
 ---Source: LuaSocket 3.1.
 ---@return string? address
 ---@return integer|string port_or_err
----@return "inet"|"inet6"|nil family
+---@return "inet"|"inet6"|"unspec"|nil family
 function Socket:getpeername() end
 
+---Sockets of paths have "reuseaddr", "recv-buffer-size", "send-buffer-size" and "error";
+---their streams also "keepalive" and "linger".
 ---@alias coev.socket.Option
 ---| "tcp-nodelay" # send small packets at once
 ---| "keepalive" # ask a silent peer whether it is still there; "tcp-keepidle", "tcp-keepintvl" and "tcp-keepcnt" say when
@@ -1648,7 +1667,7 @@ function Socket:setoption(option, value) end
 function Socket:getoption(option) end
 
 ---The descriptor, which stays the socket's own. Source: LuaSocket 3.1.
----@return integer fd -1 when the socket is not open
+---@return integer fd -1 when the socket is not open, or has no address yet
 ---@nodiscard
 function Socket:getfd() end
 
@@ -1698,7 +1717,8 @@ function TCP:setsockname(address, port) end
 ---timeout is one for the name and all attempts; after it one attempt goes on by itself.
 ---Under `settimeout(0)` names are waited for, as in LuaSocket, but no connection.
 ---*Fails* as `socket.connect` does, with "timeout" while the connection is being made,
----and with "already connected". Source: LuaSocket 3.1.
+---and with "already connected"; after a failure the descriptor is still there, until the next
+---call takes another. Source: LuaSocket 3.1.
 ---@param address string
 ---@param port integer|string
 ---@return 1? ok
@@ -1873,10 +1893,11 @@ function UDP:receivefrom(size) end
 ---@return string? err
 function UDP:send(message) end
 
----Sends a message; unconnected sockets only. Source: LuaSocket 3.1.
+---Sends a message; unconnected sockets only. *Fails* with what the system says: "Name or
+---service not known" for a name. Source: LuaSocket 3.1.
 ---@param message string
----@param ip string an address, no name
----@param port integer|string
+---@param ip string an address in each form that the system knows (`127.1`), no name; "*" is this host
+---@param port integer|string no name of a service
 ---@return integer? bytes
 ---@return string? err
 function UDP:sendto(message, ip, port) end

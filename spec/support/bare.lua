@@ -8,7 +8,7 @@ package.path = "./?.lua;" .. package.path
 local unpack = table.unpack or unpack
 local subscribers = { test = {}, exit = {} }
 local passed, failed = 0, 0
-local names, hooks = {}, {}
+local names, hooks, last_rites = {}, {}, {}
 
 local busted = {}
 
@@ -78,6 +78,13 @@ local checks = {
     end
     return not ok and (expected == nil or same(expected, err)) or fail(expected or "an error", err)
   end,
+  matches = function(pattern, value, message)
+    return value:find(pattern) ~= nil or fail(pattern, value, message)
+  end,
+  error_matches = function(f, pattern, init, plain)
+    local ok, err = pcall(f)
+    return not ok and tostring(err):find(pattern, init, plain) ~= nil or fail(pattern, err)
+  end,
   are_not = {
     equal = function(unexpected, value, message)
       return unexpected ~= value or fail("another value", value, message)
@@ -97,10 +104,21 @@ package.loaded.luassert = assert
 
 function describe(name, f)
   names[#names + 1] = name
-  hooks[#names] = nil
+  hooks[#names], last_rites[#names] = nil, nil
   f()
-  hooks[#names] = nil
+  if last_rites[#names] then
+    last_rites[#names]()
+  end
+  hooks[#names], last_rites[#names] = nil, nil
   names[#names] = nil
+end
+
+function setup(f)
+  f()
+end
+
+function teardown(f)
+  last_rites[#names] = f
 end
 
 function after_each(f)

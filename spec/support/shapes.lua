@@ -141,7 +141,37 @@ local function survey(socket, observe)
   local refused = socket.tcp()
   call("refused", refused, "connect", "127.0.0.1", 1)
   observe("the class when refused", describe, refused)
+  call("refused", refused, "getsockname")
+  call("refused", refused, "getpeername")
+  call("refused", refused, "getoption", "keepalive")
+  observe("a descriptor when refused", function()
+    return refused:getfd() > 2
+  end)
+  call("refused", refused, "connect", address, port)
+  observe("the class when connected after all", describe, refused)
+  observe("its peer", function()
+    local host, _, family = refused:getpeername()
+    return host, family
+  end)
   refused:close()
+
+  -- A name or an address that will not do leaves the family open.
+  local unbound = socket.tcp()
+  call("fresh", unbound, "bind", "192.0.2.1", 0)
+  call("not bound", unbound, "getsockname")
+  call("not bound", unbound, "bind", "::1", 0)
+  call("bound", unbound, "getfamily")
+  unbound:close()
+  local four = socket.tcp4()
+  call("tcp4", four, "connect", "127.0.0.1", "no service")
+  call("tcp4", four, "bind", "::ffff:127.0.0.1", 0)
+  call("tcp4", four, "bind", "fe80::1%lo", 0)
+  four:close()
+  local six = socket.tcp6()
+  call("tcp6", six, "bind", "fe80::1%lo", 0)
+  call("tcp6", six, "bind", "fe80::1", 0)
+  call("tcp6", six, "bind", "fe80::1%no-such", 0)
+  six:close()
 
   -- The functions.
   for _, arguments in ipairs({
@@ -235,6 +265,22 @@ local function survey_more(socket, observe)
   call("linger", near, "setoption", "linger", { on = true })
   call("linger", near, "setoption", "linger", { timeout = 3 })
   call("linger", near, "setoption", "linger", true)
+  call("linger", near, "setoption", "linger", nil)
+  call("linger", near, "setoption", "linger")
+  call("linger", near, "setoption", "linger", { on = 1, timeout = "x" })
+  call("linger", near, "setoption", "linger", { on = true, timeout = "x" })
+  call("linger", near, "setoption", "linger", { on = true, timeout = "4" })
+  call("linger", near, "getoption", "linger")
+  call("linger", near, "setoption", "linger", setmetatable({}, {
+    __index = function(_, name)
+      return name == "on" or 5.9
+    end,
+  }))
+  call("linger", near, "getoption", "linger")
+  for _, name in ipairs({ "ip-add-membership", "ipv6-drop-membership", "ip-multicast-if", "broadcast" }) do
+    call("of another kind", near, "setoption", name, {})
+    call("of another kind", near, "setoption", name, "x")
+  end
   call("keepidle", near, "setoption", "tcp-keepidle", 33)
   call("keepidle", near, "getoption", "tcp-keepidle")
   call("reuseport", near, "setoption", "reuseport", true)
@@ -278,9 +324,17 @@ local function survey_more(socket, observe)
   call("udp", udp, "receivefrom", {})
   for _, arguments in ipairs({
     {}, { "x" }, { "x", "127.0.0.1" }, { "x", "no name", 1 }, { "x", "127.0.0.1", "no service" }, { "x", "::1", 9 },
-    { {}, "127.0.0.1", 9 }, { "x", {}, 9 },
+    { {}, "127.0.0.1", 9 }, { "x", {}, 9 }, { "x", "127.1", 9 }, { "x", "0x7f.1", "9" }, { "x", "2130706433", 9 },
+    { "x", "::ffff:127.0.0.1", 9 }, { "x", "*", 9 }, { "x", "localhost", 9 }, { "x", "", 9 }, { "x", "127.0.0.1", "" },
+    { "x", "127.0.0.1", "domain" }, { "x", 1, 0 }, { "x", "fe80::1%lo", 9 }, { "x", "127.0.0.1", " 9" },
   }) do
     call("udp", udp, "sendto", arguments[1], arguments[2], arguments[3])
+  end
+  for _, address in ipairs({ "127.1", "*", "::1", "fe80::1%lo", "fe80::1%no-such" }) do
+    local fresh = socket.udp()
+    call("fresh", fresh, "sendto", "x", address, 9)
+    call("sent to " .. address, fresh, "getfamily")
+    fresh:close()
   end
   for _, name in ipairs({
     "dontroute", "broadcast", "reuseaddr", "ip-multicast-if", "ip-multicast-loop", "error", "keepalive",
@@ -297,6 +351,21 @@ local function survey_more(socket, observe)
   call("member", udp, "setoption", "ip-add-membership", { multiaddr = "x", interface = "*" })
   call("member", udp, "setoption", "ip-drop-membership", { multiaddr = "224.0.0.251", interface = "x" })
   call("member", udp, "setoption", "ipv6-add-membership", { multiaddr = "x" })
+  call("member", udp, "setoption", "ip-add-membership", { multiaddr = "x", interface = "x" })
+  call("member", udp, "setoption", "ip-add-membership", { multiaddr = "x", interface = {} })
+  call("member", udp, "setoption", "ip-add-membership", { multiaddr = 1, interface = "*" })
+  call("member", udp, "setoption", "ip-add-membership", { multiaddr = {}, interface = "*" })
+  call("member", udp, "setoption", "ip-add-membership", { multiaddr = "224.1", interface = "127.1" })
+  call("member", udp, "setoption", "ip-drop-membership", { multiaddr = "224.1", interface = "127.1" })
+  call("member", udp, "setoption", "ip-drop-membership", { multiaddr = "224.1", interface = 1 })
+  call("member", udp, "setoption", "ipv6-add-membership", { multiaddr = "x", interface = {} })
+  call("member", udp, "setoption", "ipv6-add-membership", { multiaddr = "ff02::fb", interface = {} })
+  call("member", udp, "setoption", "ipv6-add-membership", { multiaddr = "ff02::fb", interface = "1" })
+  call("member", udp, "setoption", "ipv6-add-membership", { multiaddr = 1 })
+  call("if", udp, "setoption", "ip-multicast-if", "127.1")
+  call("if", udp, "getoption", "ip-multicast-if")
+  call("linger", udp, "setoption", "linger", "x")
+  call("linger", udp, "getoption", "linger")
   call("setsockname", udp, "setsockname")
   call("setsockname", udp, "setsockname", "127.0.0.1")
   call("setsockname", udp, "setsockname", "127.0.0.1", 0)
@@ -305,7 +374,19 @@ local function survey_more(socket, observe)
   call("setpeername", udp, "setpeername", "localhost", {})
   call("setpeername", udp, "setpeername", "256.1.1.1", 9)
   call("setpeername", udp, "setpeername", "127.1", 9)
+  call("setpeername", udp, "setpeername", 1, 9)
+  call("setpeername", udp, "setpeername", "127.0.0.1", "domain")
+  call("setpeername", udp, "setpeername", "127.0.0.1", "smtp")
+  call("setpeername", udp, "setpeername", "::ffff:127.0.0.1", 9)
+  call("setpeername", udp, "setpeername", "fe80::1%lo", 9)
   call("setpeername", udp, "setpeername", "*", 0)
+  for _, arguments in ipairs({ { "192.0.2.1", 0 }, { "127.0.0.1", "smtp" }, { "127.1", 0 }, { "fe80::1%lo", 0 } }) do
+    local fresh = socket.udp()
+    call("fresh", fresh, "setsockname", arguments[1], arguments[2])
+    call("then", fresh, "setsockname", "::1", 0)
+    call("then", fresh, "getfamily")
+    fresh:close()
+  end
   local other = socket.udp()
   other:setsockname("127.0.0.1", 0)
   call("setpeername", udp, "setpeername", "127.0.0.1", (select(2, other:getsockname())))
@@ -328,8 +409,78 @@ local function survey_more(socket, observe)
   call("closed", udp, "close")
 end
 
--- The lines for `socket`, in the order of the calls.
-return function(socket)
+-- Methods that every kind of socket has, called for one of another kind.
+local function survey_kinds(socket, unix, observe)
+  local kinds = { tcp = socket.tcp(), udp = socket.udp(), unixstream = unix.stream(), unixdgram = unix.dgram() }
+  for _, kind in ipairs({ "tcp", "udp", "unixstream", "unixdgram" }) do
+    -- LuaSocket's sockets of paths have no more.
+    local methods = { "getfd", "dirty", "settimeout", "getsockname", "setoption", "setfd" }
+    if not kind:find("^unix") then
+      for _, method in ipairs({ "gettimeout", "getoption", "getfamily" }) do
+        methods[#methods + 1] = method
+      end
+    end
+    for _, other in ipairs({ "tcp", "udp", "unixstream", "unixdgram" }) do
+      for _, method in ipairs(methods) do
+        if kind ~= other then
+          observe(("%s.%s of %s"):format(kind, method, other), kinds[kind][method], kinds[other], "reuseaddr", true)
+        end
+      end
+    end
+  end
+  for _, kind in ipairs({ "tcp", "udp", "unixstream", "unixdgram" }) do
+    local close = kinds[kind].close
+    for _, other in ipairs({ "tcp", "udp", "unixstream", "unixdgram" }) do
+      if kind ~= other then
+        observe(("%s.close of %s"):format(kind, other), close, kinds[other])
+      end
+    end
+  end
+  for _, sock in pairs(kinds) do
+    sock:close()
+  end
+end
+
+-- What sockets of paths answer.
+local function survey_paths(unix, observe)
+  for _, kind in ipairs({ "stream", "dgram" }) do
+    local sock = unix[kind]()
+    for _, name in ipairs({
+      "tcp-nodelay", "tcp-keepidle", "tcp-defer-accept", "tcp-fastopen", "ipv6-v6only", "bindtodevice", "broadcast",
+      "dontroute", "ip-multicast-if", "ip-multicast-ttl", "ip-multicast-loop", "ip-add-membership",
+      "ipv6-unicast-hops", "ipv6-multicast-hops", "ipv6-multicast-loop", "ipv6-drop-membership", "no-such-option",
+    }) do
+      for _, value in ipairs({ true, 1, "lo", {} }) do
+        observe(kind .. ":setoption", sock.setoption, sock, name, value)
+      end
+      observe(kind .. ":setoption", sock.setoption, sock, name)
+    end
+    for _, value in ipairs({ true, 1, "x", {}, { on = true }, { on = false, timeout = 3 } }) do
+      observe(kind .. ":setoption", sock.setoption, sock, "linger", value)
+      observe(kind .. ":setoption", sock.setoption, sock, "reuseaddr", value)
+      observe(kind .. ":setoption", sock.setoption, sock, "keepalive", value)
+    end
+    for _, method in ipairs({ "bind", "connect", "setsockname", "setpeername" }) do
+      for _, path in ipairs({ {}, true, ("p"):rep(108), ("p"):rep(300) }) do
+        observe(kind .. ":" .. method, sock[method], sock, path)
+      end
+      observe(kind .. ":" .. method, sock[method], sock)
+    end
+    sock:close()
+    for _, method in ipairs({ "bind", "connect" }) do
+      for _, path in ipairs({ "/no/such/path", "/", "" }) do
+        sock = unix[kind]()
+        if method == "connect" or path ~= "" then
+          observe(kind .. ":" .. method, sock[method], sock, path)
+        end
+        sock:close()
+      end
+    end
+  end
+end
+
+-- The lines for `socket` and its `socket.unix`, in the order of the calls.
+return function(socket, unix)
   local lines = {}
   local function observe(label, f, ...)
     local arguments = {}
@@ -344,5 +495,7 @@ return function(socket)
   end
   survey(socket, observe)
   survey_more(socket, observe)
+  survey_kinds(socket, unix, observe)
+  survey_paths(unix, observe)
   return lines
 end

@@ -6,7 +6,7 @@ use super::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
 use crate::sys::hosts::{Finding, Inquiry};
-use crate::sys::names::{Answer, Family, Question};
+use crate::sys::names::{Answer, Family, Question, host_text};
 use crate::vm::{Reply, Value};
 use std::collections::VecDeque;
 use std::io;
@@ -209,7 +209,7 @@ fn reply(finding: Finding) -> Reply {
         Finding::Addresses(answer) => answer.map(|addresses| {
             let fact = |address: &std::net::SocketAddr| {
                 let letter = if address.is_ipv4() { '4' } else { '6' };
-                format!("{letter}{}", address.ip())
+                format!("{letter}{}", host_text(address))
             };
             port = addresses
                 .first()

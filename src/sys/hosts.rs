@@ -1,7 +1,7 @@
 //! What the system knows of hosts: the inquiries of LuaSocket's `dns`. Blocks: call it off the loop thread.
 
 use super::failure;
-use super::names::{Answer, Question, look_up, word};
+use super::names::{Answer, Question, look_up, v4_of, word};
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::io;
@@ -87,10 +87,7 @@ const MOST_ROOM: usize = 1 << 20;
 /// The name (`n`), aliases (`a`) and IPv4 addresses (`i`) of a host.
 fn host_facts(host: &str) -> Result<Vec<String>, Cow<'static, str>> {
     let name = CString::new(host).map_err(|_| Cow::Borrowed("host not found"))?;
-    let numeric = host
-        .parse::<Ipv4Addr>()
-        .ok()
-        .map(|address| address.octets());
+    let numeric = v4_of(host).map(|address| address.octets());
     let mut room = vec![0_u8; FIRST_ROOM];
     loop {
         // SAFETY: an entry of null pointers is one that the calls may fill.
@@ -174,7 +171,7 @@ fn names_of(host: Option<&str>, service: Option<&str>) -> Result<Vec<String>, Co
     /// Room for the name of a service.
     const SERVICE_ROOM: usize = 32;
     // Here, no host is the loopback address: LuaSocket asks without the flag of those who bind.
-    let addresses = look_up(host.or(Some("localhost")), service, libc::AF_UNSPEC)?;
+    let addresses = look_up(host.unwrap_or("localhost"), service)?;
     let (mut names, mut last) = (Vec::new(), None);
     for address in addresses {
         let (mut name, mut port) = ([0_u8; HOST_ROOM], [0_u8; SERVICE_ROOM]);

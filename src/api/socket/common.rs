@@ -1,5 +1,6 @@
 //! What sockets of all classes have in common.
 
+use super::options::{self, Owners};
 use super::{
     ANY, CLASSES, CLIENT, DGRAM, DGRAM_CONNECTED, MASTER, SERVER, UDP, UDP_CONNECTED, UNIX_CLIENT,
     UNIX_MASTER, UNIX_SERVER,
@@ -9,30 +10,84 @@ use crate::error::Fault;
 use crate::runtime::stream::{Stream, Timeouts};
 use crate::runtime::{Deadline, Runtime};
 use crate::sys::failure;
-use crate::sys::names::Family;
+use crate::sys::names::{Family, host_text};
 use crate::sys::socket::{Address, Socket};
 use crate::vm::{Class, Function, Outcome, Reply, Stack, Value};
 use std::io;
+use std::marker::PhantomData;
 use std::rc::Rc;
 
 /// `tostring(sock)`
 pub(super) const TOSTRING: Function = function!(c"tostring", tostring);
-/// `close`, of every class.
-pub(super) const CLOSE: Function = method!(c"close", close);
-/// `detach`, of every class.
-pub(super) const DETACH: Function = method!(c"detach", detach);
-/// `dirty`, of every class.
-pub(super) const DIRTY: Function = method!(c"dirty", dirty);
-/// `getfamily`, of every class.
-pub(super) const GETFAMILY: Function = method!(c"getfamily", getfamily);
-/// `getfd`, of every class.
-pub(super) const GETFD: Function = method!(c"getfd", getfd);
-/// `gettimeout`, of every class.
-pub(super) const GETTIMEOUT: Function = method!(c"gettimeout", gettimeout);
-/// `setfd`, of every class.
-pub(super) const SETFD: Function = method!(c"setfd", setfd);
-/// `settimeout`, of every class.
-pub(super) const SETTIMEOUT: Function = method!(c"settimeout", settimeout);
+
+/// A kind of sockets: the classes between which one of them changes. Its methods take no other kind's sockets.
+pub(super) trait SocketKind {
+    /// The classes.
+    const CLASSES: &'static [Class];
+    /// What LuaSocket calls all of them.
+    const NAME: &'static str;
+    /// The options that it has.
+    const OPTIONS: Owners;
+}
+
+/// TCP.
+pub(super) struct Tcp;
+/// UDP.
+pub(super) struct Udp;
+/// Streams of paths.
+pub(super) struct UnixStream;
+/// Messages of paths.
+pub(super) struct UnixDatagram;
+
+impl SocketKind for Tcp {
+    const CLASSES: &'static [Class] = &[MASTER, CLIENT, SERVER];
+    const NAME: &'static str = "tcp{any}";
+    const OPTIONS: Owners = Owners::TCP;
+}
+
+impl SocketKind for Udp {
+    const CLASSES: &'static [Class] = &[UDP, UDP_CONNECTED];
+    const NAME: &'static str = "udp{any}";
+    const OPTIONS: Owners = Owners::UDP;
+}
+
+impl SocketKind for UnixStream {
+    const CLASSES: &'static [Class] = &[UNIX_MASTER, UNIX_CLIENT, UNIX_SERVER];
+    const NAME: &'static str = "unixstream{any}";
+    const OPTIONS: Owners = Owners::UNIX_STREAM;
+}
+
+impl SocketKind for UnixDatagram {
+    const CLASSES: &'static [Class] = &[DGRAM, DGRAM_CONNECTED];
+    const NAME: &'static str = "unixdgram{any}";
+    const OPTIONS: Owners = Owners::UNIX_DATAGRAM;
+}
+
+/// The methods that all kinds have, for one of them.
+pub(super) struct Common<K>(PhantomData<K>);
+
+impl<K: SocketKind> Common<K> {
+    /// `close`.
+    pub(super) const CLOSE: Function = method!(c"close", close::<K>);
+    /// `detach`.
+    pub(super) const DETACH: Function = method!(c"detach", detach::<K>);
+    /// `dirty`.
+    pub(super) const DIRTY: Function = method!(c"dirty", dirty::<K>);
+    /// `getfamily`.
+    pub(super) const GETFAMILY: Function = method!(c"getfamily", getfamily::<K>);
+    /// `getfd`.
+    pub(super) const GETFD: Function = method!(c"getfd", getfd::<K>);
+    /// `getoption`.
+    pub(super) const GETOPTION: Function = method!(c"getoption", options::get::<K>);
+    /// `gettimeout`.
+    pub(super) const GETTIMEOUT: Function = method!(c"gettimeout", gettimeout::<K>);
+    /// `setfd`.
+    pub(super) const SETFD: Function = method!(c"setfd", setfd::<K>);
+    /// `setoption`.
+    pub(super) const SETOPTION: Function = method!(c"setoption", options::set::<K>);
+    /// `settimeout`.
+    pub(super) const SETTIMEOUT: Function = method!(c"settimeout", settimeout::<K>);
+}
 
 /// The socket of every method.
 pub(super) const SELF: i32 = 1;
@@ -44,8 +99,6 @@ const MODE: i32 = 3;
 /// What a method wants its socket to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Role {
-    /// Any class.
-    Any,
     /// A stream that is neither connected nor listening.
     Master,
     /// A connected stream.
@@ -66,7 +119,6 @@ impl Role {
     /// The classes that have the role: of internet addresses, and of paths.
     pub(super) fn classes(self) -> &'static [Class] {
         match self {
-            Role::Any => ANY,
             Role::Master => &[MASTER, UNIX_MASTER],
             Role::Client => &[CLIENT, UNIX_CLIENT],
             Role::Server => &[SERVER, UNIX_SERVER],
@@ -90,14 +142,14 @@ impl Role {
             (Role::Master, false) => "tcp{master}",
             (Role::Client, false) => "tcp{client}",
             (Role::Server, false) => "tcp{server}",
-            (Role::Any | Role::Stream, false) => "tcp{any}",
+            (Role::Stream, false) => "tcp{any}",
             (Role::Unconnected, false) => "udp{unconnected}",
             (Role::Connected, false) => "udp{connected}",
             (Role::Datagram, false) => "udp{any}",
             (Role::Master, true) => "unixstream{master}",
             (Role::Client, true) => "unixstream{client}",
             (Role::Server, true) => "unixstream{server}",
-            (Role::Any | Role::Stream, true) => "unixstream{any}",
+            (Role::Stream, true) => "unixstream{any}",
             (Role::Unconnected, true) => "unixdgram{unconnected}",
             (Role::Connected, true) => "unixdgram{connected}",
             (Role::Datagram, true) => "unixdgram{any}",
@@ -121,6 +173,13 @@ pub(super) fn self_as(stack: &Stack, role: Role) -> Result<Rc<Stream>, Fault> {
     stack
         .object(SELF, role.classes(), "socket")
         .map_err(|_| stack.expected(SELF, role.name(of_paths())))
+}
+
+/// The socket, which is of the kind.
+pub(super) fn self_of<K: SocketKind>(stack: &Stack) -> Result<Rc<Stream>, Fault> {
+    stack
+        .object(SELF, K::CLASSES, "socket")
+        .map_err(|_| stack.expected(SELF, K::NAME))
 }
 
 /// The deadline of a call that begins now.
@@ -155,12 +214,14 @@ pub(super) fn internet_address(
     if stream.is_closed() {
         return closed();
     }
+    let family = match stream.family() {
+        Family::V4 => "inet",
+        Family::V6 => "inet6",
+        Family::Unspecified | Family::Unix => "unspec",
+    };
     Outcome::Reply(match stream.with_socket(which) {
         Ok(address) => match address.as_socket() {
-            Some(address) => {
-                let family = if address.is_ipv4() { "inet" } else { "inet6" };
-                Reply::three(address.ip().to_string(), port(address.port()), family)
-            }
+            Some(address) => Reply::three(host_text(&address), port(address.port()), family),
             None => Reply::failure("unknown address family"),
         },
         Err(error) => Reply::failure(failure::word(&error)),
@@ -168,14 +229,14 @@ pub(super) fn internet_address(
 }
 
 /// `sock:close()`
-fn close(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    self_as(stack, Role::Any)?.close(runtime);
+fn close<K: SocketKind>(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    self_of::<K>(stack)?.close(runtime);
     Ok(done())
 }
 
 /// `sock:detach()` → the descriptor, which nobody closes now, and what had been read and not yet asked for.
-fn detach(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Any)?;
+fn detach<K: SocketKind>(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_of::<K>(stack)?;
     let Some(fd) = stream.release(runtime) else {
         return Ok(closed());
     };
@@ -185,15 +246,15 @@ fn detach(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// `sock:dirty()`: is there something that was read and not yet asked for?
-fn dirty(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Any)?;
+fn dirty<K: SocketKind>(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_of::<K>(stack)?;
     Ok(Outcome::Reply(Reply::one(stream.is_dirty())))
 }
 
 /// `sock:getfamily()`
-fn getfamily(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+fn getfamily<K: SocketKind>(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     Ok(Outcome::Reply(Reply::one(
-        match self_as(stack, Role::Any)?.family() {
+        match self_of::<K>(stack)?.family() {
             Family::V6 => "inet6",
             Family::Unix => "unix",
             Family::V4 | Family::Unspecified => "inet4",
@@ -202,14 +263,14 @@ fn getfamily(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// `sock:getfd()`: the descriptor, or -1.
-fn getfd(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let fd = self_as(stack, Role::Any)?.with_socket(|socket| Ok(i64::from(socket.fd())));
+fn getfd<K: SocketKind>(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let fd = self_of::<K>(stack)?.with_socket(|socket| Ok(i64::from(socket.fd())));
     Ok(Outcome::Reply(Reply::one(fd.unwrap_or(-1))))
 }
 
 /// `sock:setfd(fd)`: takes a descriptor in place of its own, which stays open; -1 is none.
-fn setfd(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Any)?;
+fn setfd<K: SocketKind>(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_of::<K>(stack)?;
     let fd = stack.integer(FIRST)?;
     if fd < 0 {
         stream.release(runtime);
@@ -225,8 +286,8 @@ fn setfd(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// `sock:gettimeout()`: seconds by mode "b" and "t"; -1 is for ever.
-fn gettimeout(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let Timeouts { block, total } = self_as(stack, Role::Any)?.timeouts.get();
+fn gettimeout<K: SocketKind>(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let Timeouts { block, total } = self_of::<K>(stack)?.timeouts.get();
     Ok(Outcome::Reply(Reply::two(
         block.unwrap_or(-1.0),
         total.unwrap_or(-1.0),
@@ -234,8 +295,8 @@ fn gettimeout(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// `sock:settimeout([seconds [, mode]])`: negative or nothing is for ever.
-fn settimeout(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Any)?;
+fn settimeout<K: SocketKind>(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_of::<K>(stack)?;
     let seconds = stack
         .opt_seconds(FIRST)?
         .filter(|seconds| *seconds >= 0.0 && seconds.is_finite());

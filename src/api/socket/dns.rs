@@ -5,6 +5,7 @@ use crate::error::Fault;
 use crate::runtime::{Deadline, Operation, Resolve, Runtime};
 use crate::sys::hosts::{self, Inquiry};
 use crate::sys::names::{Family, Question};
+use crate::sys::socket::Kind;
 use crate::vm::{Function, Outcome, Reply, Stack};
 
 /// The functions, which Lua takes out of the module again.
@@ -27,16 +28,18 @@ fn ask(runtime: &Runtime, stack: &Stack, inquiry: Inquiry) -> Result<Outcome, Fa
     runtime.wait(stack, resolve, Deadline::Never)
 }
 
-/// `addresses_of(host [, service])` → its addresses, `4` or `6` before each, and the service's port.
+/// `addresses_of(host [, service])` → its addresses, `4` or `6` before each, and the port of the service of messages.
 fn addresses_of(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let (service, kind) = if stack.is_absent(SERVICE_SLOT) {
+        ("0", Kind::Stream)
+    } else {
+        (stack.text(SERVICE_SLOT)?, Kind::Datagram)
+    };
     let question = Question {
         host: Some(stack.text(HOST_SLOT)?.to_owned()),
-        service: if stack.is_absent(SERVICE_SLOT) {
-            "0".into()
-        } else {
-            stack.text(SERVICE_SLOT)?.to_owned()
-        },
+        service: service.to_owned(),
         family: Family::Unspecified,
+        kind,
     };
     ask(runtime, stack, Inquiry::Addresses(question))
 }

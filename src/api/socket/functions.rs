@@ -144,6 +144,7 @@ fn connect(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
             host: read_bind_host(stack, slot::LOCAL_HOST)?,
             service,
             family,
+            kind: Kind::Stream,
         })
     };
     let connect = Connect::new(stream, local, question, Target::Object(CLIENT));
@@ -169,6 +170,7 @@ fn bind(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         host,
         service,
         family,
+        kind: Kind::Stream,
     };
     let stream = Stream::new(None, Family::Unspecified);
     if let Err(error) = stream.set(Setting::Number(Knob::REUSE_ADDRESS, 1)) {
@@ -199,6 +201,7 @@ pub(super) fn bind_named(
         host,
         service: read_port(stack, port)?,
         family,
+        kind: stream.kind(),
     };
     if stream.is_closed() {
         return Ok(closed());
@@ -226,6 +229,7 @@ pub(super) fn read_question(
         host: Some(stack.text(host)?.to_owned()),
         service: read_port(stack, port)?,
         family,
+        kind: Kind::Stream,
     })
 }
 

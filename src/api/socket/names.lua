@@ -6,16 +6,24 @@ local take = inner.take
 
 local addresses_of, facts_of, names_of = take("addresses_of"), take("facts_of"), take("names_of")
 
+-- Is it a string, or a number that becomes one?
+local function is_text(value)
+  return type(value) == "string" or type(value) == "number"
+end
+
+-- Is it an address as everybody writes it?
+local function is_address(host)
+  return host:find("^%d+%.%d+%.%d+%.%d+$") or host:find(":", 1, true)
+end
+
 -- Names are resolved where a task can wait for them.
 local function with_names(methods)
   local set = methods.setpeername
   function methods.setpeername(sock, ...)
     local host, port = ...
-    local is_name = type(host) == "string" and host ~= "*"
-      and not host:find("^%d+%.%d+%.%d+%.%d+$") and not host:find(":", 1, true)
-    local is_port = type(port) == "number" or tonumber(port)
-    local is_service = type(port) == "string" and not is_port
-    if not is_port and not is_service or not is_name and (host == "*" or is_port) then return set(sock, ...) end
+    if host == "*" or not is_text(host) or not is_text(port) or is_address(tostring(host)) and tonumber(port) then
+      return set(sock, ...)
+    end
     local text, number = addresses_of(host, port)
     if not text then return nil, number end
     local err

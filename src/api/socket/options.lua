@@ -1,37 +1,25 @@
 -- Options of sockets that LuaSocket takes in tables.
 local _, _, natives = ...
-local error, type = error, type
+local type = type
 local inner = natives.socket
 
--- Options that LuaSocket takes in a table: its fields, and the types that they must have.
-local MEMBERSHIP = { { "multiaddr", "string" }, { "interface", "string" } }
-local MEMBERSHIP6 = { { "multiaddr", "string" }, { "interface", "number", optional = true } }
+-- Their fields, in the order in which they are looked at.
+local MEMBERSHIP = { "multiaddr", "interface" }
 local FIELDS = {
-  ["linger"] = { { "on", "boolean" }, { "timeout", "number" } },
+  ["linger"] = { "on", "timeout" },
   ["ip-add-membership"] = MEMBERSHIP,
   ["ip-drop-membership"] = MEMBERSHIP,
-  ["ipv6-add-membership"] = MEMBERSHIP6,
-  ["ipv6-drop-membership"] = MEMBERSHIP6,
+  ["ipv6-add-membership"] = MEMBERSHIP,
+  ["ipv6-drop-membership"] = MEMBERSHIP,
 }
-
--- The field of an option's table.
-local function field(options, description)
-  local name, expected = description[1], description[2]
-  local value = options[name]
-  if type(value) ~= expected and not (value == nil and description.optional) then
-    error(("bad argument #2 to 'setoption' (%s '%s' field expected)"):format(expected, name), 3)
-  end
-  return value
-end
 
 local function with_tables(methods)
   local set, get = methods.setoption, methods.getoption
   function methods.setoption(sock, ...)
     local name, value = ...
     local fields = name ~= nil and FIELDS[name]
-    if not fields then return set(sock, ...) end
-    natives.check(value, "table", 2, "setoption")
-    return set(sock, name, field(value, fields[1]), field(value, fields[2]))
+    if not fields or type(value) ~= "table" then return set(sock, ...) end
+    return set(sock, name, value, value[fields[1]], value[fields[2]])
   end
   function methods.getoption(sock, ...)
     if ... ~= "linger" then return get(sock, ...) end

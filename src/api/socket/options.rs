@@ -1,27 +1,24 @@
-//! Socket options, by LuaSocket's names. What it takes in tables, `options.lua` hands on as arguments.
+//! Socket options, by LuaSocket's names. The fields of a table `options.lua` hands on as arguments.
 
-use super::common::{Role, SELF, closed, done, self_as};
-use super::{UDP, UDP_CONNECTED};
-use crate::api::method;
+use super::common::{SocketKind, closed, done, self_of};
 use crate::error::Fault;
 use crate::runtime::Runtime;
 use crate::runtime::stream::Stream;
 use crate::sys::failure;
+use crate::sys::names::v4_of;
 use crate::sys::socket::{Knob, Setting, Socket};
-use crate::vm::{Function, Outcome, Reply, Stack, Value};
+use crate::vm::{Outcome, Reply, Stack, Value};
 use std::io;
-
-/// `getoption`, of every class.
-pub(super) const GET: Function = method!(c"getoption", get);
-/// `setoption`, of every class.
-pub(super) const SET: Function = method!(c"setoption", set);
+use std::net::Ipv4Addr;
 
 /// The option's name.
 const NAME: i32 = 2;
-/// The option's new value, or the first of several.
+/// The option's new value.
 const VALUE: i32 = 3;
-/// The second of several.
-const SECOND: i32 = 4;
+/// The first field of a value that is a table, which `options.lua` has read.
+const FIRST: i32 = 4;
+/// The second one.
+const SECOND: i32 = 5;
 
 /// An option.
 struct Entry {
@@ -35,15 +32,30 @@ struct Entry {
     kind: Kind,
 }
 
-/// Whose option it is.
+/// Whose option it is: kinds of sockets.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Owners {
-    /// Streams.
-    Streams,
-    /// Messages.
-    Datagrams,
-    /// Both.
-    All,
+pub(super) struct Owners(u8);
+
+impl Owners {
+    /// TCP.
+    pub(super) const TCP: Owners = Owners(1);
+    /// UDP.
+    pub(super) const UDP: Owners = Owners(2);
+    /// Streams of paths.
+    pub(super) const UNIX_STREAM: Owners = Owners(4);
+    /// Messages of paths.
+    pub(super) const UNIX_DATAGRAM: Owners = Owners(8);
+    /// TCP and UDP.
+    const INTERNET: Owners = Owners(Owners::TCP.0 | Owners::UDP.0);
+    /// TCP and streams of paths.
+    const STREAMS: Owners = Owners(Owners::TCP.0 | Owners::UNIX_STREAM.0);
+    /// All.
+    const ALL: Owners = Owners(15);
+
+    /// Are they some of these?
+    fn are_among(self, all: Owners) -> bool {
+        self.0 & all.0 == self.0
+    }
 }
 
 /// What can be done with an option.
@@ -92,73 +104,62 @@ const fn entry(name: &'static str, owners: Owners, access: Access, kind: Kind) -
 const ENTRIES: &[Entry] = {
     use Access::{Both, Get, Set};
     use Kind::{Flag, Number};
-    use Owners::{All, Datagrams, Streams};
+    const TCP: Owners = Owners::TCP;
+    const UDP: Owners = Owners::UDP;
+    const INTERNET: Owners = Owners::INTERNET;
+    const STREAMS: Owners = Owners::STREAMS;
+    const ALL: Owners = Owners::ALL;
     &[
-        entry("tcp-nodelay", Streams, Both, Flag(Knob::NO_DELAY)),
-        entry("keepalive", Streams, Both, Flag(Knob::KEEP_ALIVE)),
-        entry("reuseaddr", All, Both, Flag(Knob::REUSE_ADDRESS)),
-        entry("reuseport", All, Both, Flag(Knob::REUSE_PORT)),
-        entry("ipv6-v6only", All, Both, Flag(Knob::ONLY_V6)),
-        entry("recv-buffer-size", All, Both, Number(Knob::RECEIVE_BUFFER)),
-        entry("send-buffer-size", All, Both, Number(Knob::SEND_BUFFER)),
-        entry("tcp-keepidle", Streams, Both, Number(Knob::KEEP_IDLE)),
-        entry("tcp-keepcnt", Streams, Both, Number(Knob::KEEP_COUNT)),
-        entry("tcp-keepintvl", Streams, Both, Number(Knob::KEEP_INTERVAL)),
-        entry("tcp-defer-accept", Streams, Set, Number(Knob::DEFER_ACCEPT)),
-        entry("tcp-fastopen", Streams, Set, Number(Knob::FAST_OPEN)),
+        entry("tcp-nodelay", TCP, Both, Flag(Knob::NO_DELAY)),
+        entry("keepalive", STREAMS, Both, Flag(Knob::KEEP_ALIVE)),
+        entry("reuseaddr", ALL, Both, Flag(Knob::REUSE_ADDRESS)),
+        entry("reuseport", INTERNET, Both, Flag(Knob::REUSE_PORT)),
+        entry("ipv6-v6only", INTERNET, Both, Flag(Knob::ONLY_V6)),
+        entry("recv-buffer-size", ALL, Both, Number(Knob::RECEIVE_BUFFER)),
+        entry("send-buffer-size", ALL, Both, Number(Knob::SEND_BUFFER)),
+        entry("tcp-keepidle", TCP, Both, Number(Knob::KEEP_IDLE)),
+        entry("tcp-keepcnt", TCP, Both, Number(Knob::KEEP_COUNT)),
+        entry("tcp-keepintvl", TCP, Both, Number(Knob::KEEP_INTERVAL)),
+        entry("tcp-defer-accept", TCP, Set, Number(Knob::DEFER_ACCEPT)),
+        entry("tcp-fastopen", TCP, Set, Number(Knob::FAST_OPEN)),
         entry(
             "tcp-fastopen-connect",
-            Streams,
+            TCP,
             Set,
             Number(Knob::FAST_OPEN_CONNECT),
         ),
-        entry("linger", Streams, Both, Kind::Linger),
-        entry("error", All, Get, Kind::Error),
-        entry("bindtodevice", Streams, Both, Kind::Device),
-        entry("dontroute", Datagrams, Both, Flag(Knob::DONT_ROUTE)),
-        entry("broadcast", Datagrams, Both, Flag(Knob::BROADCAST)),
-        entry("ip-multicast-if", Datagrams, Both, Kind::Interface),
-        entry(
-            "ip-multicast-ttl",
-            Datagrams,
-            Set,
-            Number(Knob::MULTICAST_TTL4),
-        ),
-        entry(
-            "ip-multicast-loop",
-            Datagrams,
-            Both,
-            Flag(Knob::MULTICAST_LOOP4),
-        ),
-        entry("ip-add-membership", Datagrams, Set, Kind::Member4(true)),
-        entry("ip-drop-membership", Datagrams, Set, Kind::Member4(false)),
-        entry(
-            "ipv6-unicast-hops",
-            Datagrams,
-            Both,
-            Number(Knob::UNICAST_HOPS6),
-        ),
+        entry("linger", STREAMS, Both, Kind::Linger),
+        entry("error", ALL, Get, Kind::Error),
+        entry("bindtodevice", TCP, Both, Kind::Device),
+        entry("dontroute", UDP, Both, Flag(Knob::DONT_ROUTE)),
+        entry("broadcast", UDP, Both, Flag(Knob::BROADCAST)),
+        entry("ip-multicast-if", UDP, Both, Kind::Interface),
+        entry("ip-multicast-ttl", UDP, Set, Number(Knob::MULTICAST_TTL4)),
+        entry("ip-multicast-loop", UDP, Both, Flag(Knob::MULTICAST_LOOP4)),
+        entry("ip-add-membership", UDP, Set, Kind::Member4(true)),
+        entry("ip-drop-membership", UDP, Set, Kind::Member4(false)),
+        entry("ipv6-unicast-hops", UDP, Both, Number(Knob::UNICAST_HOPS6)),
         entry(
             "ipv6-multicast-hops",
-            Datagrams,
+            UDP,
             Both,
             Number(Knob::MULTICAST_HOPS6),
         ),
         entry(
             "ipv6-multicast-loop",
-            Datagrams,
+            UDP,
             Both,
             Flag(Knob::MULTICAST_LOOP6),
         ),
-        entry("ipv6-add-membership", Datagrams, Set, Kind::Member6(true)),
-        entry("ipv6-drop-membership", Datagrams, Set, Kind::Member6(false)),
+        entry("ipv6-add-membership", UDP, Set, Kind::Member6(true)),
+        entry("ipv6-drop-membership", UDP, Set, Kind::Member6(false)),
     ]
 };
 
 /// `sock:setoption(name, value)`
-fn set(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Any)?;
-    let kind = read_kind(stack, Access::Set)?;
+pub(super) fn set<K: SocketKind>(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_of::<K>(stack)?;
+    let kind = read_kind::<K>(stack, Access::Set)?;
     let setting = read_setting(stack, kind)?;
     Ok(if stream.is_closed() {
         closed()
@@ -171,11 +172,6 @@ fn set(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// The value of the option.
 fn read_setting(stack: &Stack, kind: Kind) -> Result<Setting, Fault> {
-    let address = |slot: i32, problem: &'static str| {
-        let parsed = stack.text(slot)?.parse();
-        parsed.map_err(|_| Fault::argument(VALUE, problem))
-    };
-    let group = "invalid 'multiaddr' ip address";
     #[expect(
         clippy::cast_possible_truncation,
         reason = "what is out of range becomes the nearest"
@@ -185,29 +181,30 @@ fn read_setting(stack: &Stack, kind: Kind) -> Result<Setting, Fault> {
         Kind::Flag(knob) => Setting::Number(knob, i32::from(stack.boolean(VALUE)?)),
         Kind::Number(knob) => Setting::Number(knob, number(VALUE)?),
         Kind::Linger => {
-            let seconds = u16::try_from(number(SECOND)?.max(0)).unwrap_or(u16::MAX);
-            Setting::Linger(stack.boolean(VALUE)?.then_some(seconds))
+            check_table(stack)?;
+            let on = stack.boolean(FIRST).map_err(|_| lacks("boolean 'on'"))?;
+            let seconds = number(SECOND).map_err(|_| lacks("number 'timeout'"))?;
+            let seconds = u16::try_from(seconds.max(0)).unwrap_or(u16::MAX);
+            Setting::Linger(on.then_some(seconds))
         }
         Kind::Device => Setting::Device(stack.bytes(VALUE)?.to_vec()),
-        Kind::Interface if stack.bytes(VALUE)? == b"*" => {
-            Setting::Interface(std::net::Ipv4Addr::UNSPECIFIED)
-        }
-        Kind::Interface => Setting::Interface(address(VALUE, "ip expected")?),
+        Kind::Interface => Setting::Interface(read_v4(stack, VALUE, "ip expected")?),
         Kind::Member4(joins) => {
-            let interface = if stack.bytes(SECOND)? == b"*" {
-                std::net::Ipv4Addr::UNSPECIFIED
-            } else {
-                address(SECOND, "invalid 'interface' ip address")?
-            };
-            Setting::Member4(address(VALUE, group)?, interface, joins)
+            check_table(stack)?;
+            check_string(stack, FIRST, "string 'multiaddr'")?;
+            let group = v4_of(stack.text(FIRST)?).ok_or_else(bad_group)?;
+            check_string(stack, SECOND, "string 'interface'")?;
+            let interface = read_v4(stack, SECOND, "invalid 'interface' ip address")?;
+            Setting::Member4(group, interface, joins)
         }
         Kind::Member6(joins) => {
-            let parsed = stack.text(VALUE)?.parse();
-            let group = parsed.map_err(|_| Fault::argument(VALUE, group))?;
+            check_table(stack)?;
+            check_string(stack, FIRST, "string 'multiaddr'")?;
+            let group = stack.text(FIRST)?.parse().map_err(|_| bad_group())?;
             let interface = if stack.is_absent(SECOND) {
                 0
             } else {
-                number(SECOND)?
+                number(SECOND).map_err(|_| lacks("number 'interface'"))?
             };
             Setting::Member6(group, interface.cast_unsigned(), joins)
         }
@@ -215,10 +212,46 @@ fn read_setting(stack: &Stack, kind: Kind) -> Result<Setting, Fault> {
     })
 }
 
+/// Makes sure that the value is a table.
+fn check_table(stack: &Stack) -> Result<(), Fault> {
+    if stack.is_table(VALUE) {
+        Ok(())
+    } else {
+        Err(stack.expected(VALUE, "table"))
+    }
+}
+
+/// Makes sure that a field of the value is a string, or a number, which becomes one.
+fn check_string(stack: &Stack, slot: i32, field: &str) -> Result<(), Fault> {
+    if stack.is_string(slot) || stack.is_numeric(slot) {
+        Ok(())
+    } else {
+        Err(lacks(field))
+    }
+}
+
+/// The fault of a value whose field is missing, or of the wrong type.
+fn lacks(field: &str) -> Fault {
+    Fault::argument(VALUE, format!("{field} field expected"))
+}
+
+/// The fault of a group that is no address.
+fn bad_group() -> Fault {
+    Fault::argument(VALUE, "invalid 'multiaddr' ip address")
+}
+
+/// An IPv4 address; `*` is any.
+fn read_v4(stack: &Stack, slot: i32, problem: &'static str) -> Result<Ipv4Addr, Fault> {
+    match stack.text(slot)? {
+        "*" => Ok(Ipv4Addr::UNSPECIFIED),
+        text => v4_of(text).ok_or_else(|| Fault::argument(VALUE, problem)),
+    }
+}
+
 /// `sock:getoption(name)`
-fn get(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Any)?;
-    let kind = read_kind(stack, Access::Get)?;
+pub(super) fn get<K: SocketKind>(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    let stream = self_of::<K>(stack)?;
+    let kind = read_kind::<K>(stack, Access::Get)?;
     if stream.is_closed() {
         return Ok(closed());
     }
@@ -250,18 +283,12 @@ fn value_of(stream: &Stream, kind: Kind) -> io::Result<Reply> {
 }
 
 /// The option that is named, which the socket has.
-fn read_kind(stack: &Stack, access: Access) -> Result<Kind, Fault> {
+fn read_kind<K: SocketKind>(stack: &Stack, access: Access) -> Result<Kind, Fault> {
     let name = stack.bytes(NAME)?;
-    let datagrams = stack
-        .class(
-            SELF,
-            &[UDP, UDP_CONNECTED, super::DGRAM, super::DGRAM_CONNECTED],
-        )
-        .is_some();
     let found = ENTRIES.iter().find(|entry| {
         entry.name.as_bytes() == name
             && (entry.access == access || entry.access == Access::Both)
-            && (entry.owners == Owners::All || (entry.owners == Owners::Datagrams) == datagrams)
+            && K::OPTIONS.are_among(entry.owners)
     });
     found.map(|entry| entry.kind).ok_or_else(|| {
         let shown: String = String::from_utf8_lossy(name).chars().take(35).collect();

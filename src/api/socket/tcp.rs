@@ -1,8 +1,10 @@
 //! The methods of TCP sockets, and those that streams of paths share with them.
 
-use super::common::{self, Role, closed, deadline, done, done_or, internet_address, self_as};
+use super::common::{
+    Common, Role, Tcp, closed, deadline, done, done_or, internet_address, self_as, self_of,
+};
 use super::functions::{bind_named, read_backlog, read_question};
-use super::{CLIENT, SERVER, UNIX_CLIENT, UNIX_MASTER, UNIX_SERVER, file, flow, message, options};
+use super::{CLIENT, SERVER, UNIX_CLIENT, UNIX_MASTER, UNIX_SERVER, file, flow, message};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::stream::{Accept, Connect, MAX_LINE, Target};
@@ -10,6 +12,9 @@ use crate::runtime::{Deadline, Moment, Operation, Runtime, now};
 use crate::sys::socket::Socket;
 use crate::vm::{Class, Function, Outcome, Reply, Stack, Value};
 use std::net::Shutdown;
+
+/// Those that all sockets have.
+type All = Common<Tcp>;
 
 /// The methods, the same for every class, as in LuaSocket.
 pub(super) const METHODS: &[Function] = &[
@@ -26,16 +31,16 @@ pub(super) const METHODS: &[Function] = &[
     message::RECEIVE,
     message::SEND,
     file::SENDFILE,
-    options::GET,
-    options::SET,
-    common::CLOSE,
-    common::DETACH,
-    common::DIRTY,
-    common::GETFAMILY,
-    common::GETFD,
-    common::GETTIMEOUT,
-    common::SETFD,
-    common::SETTIMEOUT,
+    All::GETOPTION,
+    All::SETOPTION,
+    All::CLOSE,
+    All::DETACH,
+    All::DIRTY,
+    All::GETFAMILY,
+    All::GETFD,
+    All::GETTIMEOUT,
+    All::SETFD,
+    All::SETTIMEOUT,
     method!(waits c"bind", bind),
     method!(waits c"connect", connect),
     method!(c"getpeername", getpeername),
@@ -108,7 +113,7 @@ fn bind(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `sock:connect(host, port)`
 fn connect(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Stream)?;
+    let stream = self_of::<Tcp>(stack)?;
     let question = read_question(stack, slot::HOST, slot::PORT, stream.family())?;
     if stream.is_closed() {
         return Ok(closed());
@@ -128,7 +133,7 @@ fn connect(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `sock:getpeername()`: LuaSocket 3.1's port is a number here.
 fn getpeername(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Stream)?;
+    let stream = self_of::<Tcp>(stack)?;
     Ok(internet_address(&stream, Socket::peer_address, |port| {
         i64::from(port).into()
     }))
@@ -136,7 +141,7 @@ fn getpeername(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `sock:getsockname()`: LuaSocket 3.1's port is a string here.
 fn getsockname(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Stream)?;
+    let stream = self_of::<Tcp>(stack)?;
     Ok(internet_address(&stream, Socket::local_address, |port| {
         port.to_string().into()
     }))

@@ -1,8 +1,10 @@
 //! The methods of UDP sockets, and those that messages between paths share with them.
 
-use super::common::{self, Role, SELF, closed, deadline, done, internet_address, self_as};
+use super::common::{
+    Common, Role, SELF, Udp, closed, deadline, done, internet_address, self_as, self_of,
+};
 use super::functions::{bind_named, read_port};
-use super::{DGRAM, UDP, UDP_CONNECTED, options};
+use super::{DGRAM, UDP, UDP_CONNECTED};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::stream::{ReceiveFrom, SendTo, Sender, Stream};
@@ -12,24 +14,27 @@ use crate::sys::names::{Family, Question};
 use crate::sys::socket::{Address, Kind, Socket};
 use crate::vm::{Function, Outcome, Reply, Stack, Value};
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
+
+/// Those that all sockets have.
+type All = Common<Udp>;
 
 /// The methods, the same for both classes, as in LuaSocket.
 pub(super) const METHODS: &[Function] = &[
     RECEIVE,
     RECEIVE_FROM,
     SEND,
-    options::GET,
-    options::SET,
-    common::CLOSE,
-    common::DETACH,
-    common::DIRTY,
-    common::GETFAMILY,
-    common::GETFD,
-    common::GETTIMEOUT,
-    common::SETFD,
-    common::SETTIMEOUT,
+    All::GETOPTION,
+    All::SETOPTION,
+    All::CLOSE,
+    All::DETACH,
+    All::DIRTY,
+    All::GETFAMILY,
+    All::GETFD,
+    All::GETTIMEOUT,
+    All::SETFD,
+    All::SETTIMEOUT,
     method!(waits c"sendto", sendto),
     method!(c"getpeername", getpeername),
     method!(c"getsockname", getsockname),
@@ -138,23 +143,41 @@ pub(super) fn send_to(
 fn sendto(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let stream = self_as(stack, Role::Unconnected)?;
     stack.bytes(FIRST)?;
-    let (host, port) = (stack.text(SECOND)?, read_port(stack, THIRD)?);
-    let (Ok(ip), Ok(port)) = (host.parse::<IpAddr>(), port.parse()) else {
-        return Ok(Outcome::Reply(Reply::failure("Name or service not known")));
+    let question = Question {
+        host: Some(stack.text(SECOND)?.to_owned()),
+        service: read_port(stack, THIRD)?,
+        family: stream.family(),
+        kind: Kind::Datagram,
     };
     if stream.is_closed() {
         return Ok(closed());
     }
-    let address = SocketAddr::new(ip, port);
-    if !stream.family().has(&address) {
-        let reason = "Address family for hostname not supported";
-        return Ok(Outcome::Reply(Reply::failure(reason)));
+    let opened = question
+        .written()
+        .and_then(|all| open_first(runtime, &stream, all));
+    match opened {
+        Ok(address) => send_to(runtime, stack, stream, Some(address)),
+        Err(reason) => Ok(Outcome::Reply(Reply::failure(reason))),
     }
-    let address = Address::from(address);
-    if let Err(error) = stream.open(runtime, Family::of(&address)) {
-        return Ok(Outcome::Reply(Reply::failure(failure::word(&error))));
+}
+
+/// Makes sure that there is a socket of the first address's family that the system knows.
+fn open_first(
+    runtime: &Runtime,
+    stream: &Stream,
+    addresses: Vec<SocketAddr>,
+) -> Result<Address, Cow<'static, str>> {
+    let mut reason = Cow::Borrowed("no info on address");
+    for address in addresses.into_iter().map(Address::from) {
+        match stream.open(runtime, Family::of(&address)) {
+            Ok(()) => {
+                stream.settle(Family::of(&address));
+                return Ok(address);
+            }
+            Err(error) => reason = failure::word(&error),
+        }
     }
-    send_to(runtime, stack, stream, Some(address))
+    Err(reason)
 }
 
 /// `sock:getpeername()`
@@ -167,7 +190,7 @@ fn getpeername(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `sock:getsockname()`
 fn getsockname(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Datagram)?;
+    let stream = self_of::<Udp>(stack)?;
     Ok(internet_address(&stream, Socket::local_address, |port| {
         port.to_string().into()
     }))
@@ -175,7 +198,7 @@ fn getsockname(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 
 /// `sock:setpeername(address, port)`, or `sock:setpeername("*")`. Names are resolved in `names.lua`, which waits.
 fn setpeername(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Datagram)?;
+    let stream = self_of::<Udp>(stack)?;
     let host = stack.text(FIRST)?;
     if stream.is_closed() {
         return Ok(closed());
@@ -190,6 +213,7 @@ fn setpeername(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         host: Some(host.to_owned()),
         service: read_port(stack, SECOND)?,
         family: stream.family(),
+        kind: Kind::Datagram,
     };
     Ok(match connect_first(runtime, &stream, &question) {
         Ok(()) => {
@@ -216,7 +240,10 @@ fn connect_first(
         let opened = stream.open(runtime, Family::of(&address));
         let connected = opened.and_then(|()| stream.with_socket(|socket| socket.connect(&address)));
         match connected {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                stream.settle(Family::of(&address));
+                return Ok(());
+            }
             Err(error) => reason = failure::word(&error),
         }
     }

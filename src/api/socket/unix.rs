@@ -1,7 +1,9 @@
 //! Sockets whose addresses are paths: streams and messages.
 
-use super::common::{self, Role, SELF, closed, done_or, self_as};
-use super::{DGRAM_CONNECTED, UNIX_CLIENT, UNIX_MASTER, file, flow, message, options, tcp, udp};
+use super::common::{
+    Common, Role, SELF, SocketKind, UnixDatagram, UnixStream, closed, done_or, self_as, self_of,
+};
+use super::{DGRAM_CONNECTED, UNIX_CLIENT, UNIX_MASTER, file, flow, message, tcp, udp};
 use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::Runtime;
@@ -28,20 +30,20 @@ pub(super) const STREAM_METHODS: &[Function] = &[
     message::RECEIVE,
     message::SEND,
     file::SENDFILE,
-    options::GET,
-    options::SET,
-    common::CLOSE,
-    common::DETACH,
-    common::DIRTY,
-    common::GETFAMILY,
-    common::GETFD,
-    common::GETTIMEOUT,
-    common::SETFD,
-    common::SETTIMEOUT,
+    Common::<UnixStream>::GETOPTION,
+    Common::<UnixStream>::SETOPTION,
+    Common::<UnixStream>::CLOSE,
+    Common::<UnixStream>::DETACH,
+    Common::<UnixStream>::DIRTY,
+    Common::<UnixStream>::GETFAMILY,
+    Common::<UnixStream>::GETFD,
+    Common::<UnixStream>::GETTIMEOUT,
+    Common::<UnixStream>::SETFD,
+    Common::<UnixStream>::SETTIMEOUT,
     method!(c"bind", bind),
     method!(c"connect", connect),
-    method!(c"getpeername", getpeername),
-    method!(c"getsockname", getsockname),
+    method!(c"getpeername", getpeername::<UnixStream>),
+    method!(c"getsockname", getsockname::<UnixStream>),
     method!(c"setpeername", connect),
     method!(c"setsockname", bind),
 ];
@@ -51,20 +53,20 @@ pub(super) const DATAGRAM_METHODS: &[Function] = &[
     udp::RECEIVE,
     udp::RECEIVE_FROM,
     udp::SEND,
-    options::GET,
-    options::SET,
-    common::CLOSE,
-    common::DETACH,
-    common::DIRTY,
-    common::GETFAMILY,
-    common::GETFD,
-    common::GETTIMEOUT,
-    common::SETFD,
-    common::SETTIMEOUT,
+    Common::<UnixDatagram>::GETOPTION,
+    Common::<UnixDatagram>::SETOPTION,
+    Common::<UnixDatagram>::CLOSE,
+    Common::<UnixDatagram>::DETACH,
+    Common::<UnixDatagram>::DIRTY,
+    Common::<UnixDatagram>::GETFAMILY,
+    Common::<UnixDatagram>::GETFD,
+    Common::<UnixDatagram>::GETTIMEOUT,
+    Common::<UnixDatagram>::SETFD,
+    Common::<UnixDatagram>::SETTIMEOUT,
     method!(c"bind", bind_datagram),
     method!(c"connect", connect_datagram),
-    method!(c"getpeername", getpeername),
-    method!(c"getsockname", getsockname),
+    method!(c"getpeername", getpeername::<UnixDatagram>),
+    method!(c"getsockname", getsockname::<UnixDatagram>),
     method!(waits c"sendto", sendto),
     method!(c"setpeername", connect_datagram),
     method!(c"setsockname", bind_datagram),
@@ -169,18 +171,21 @@ fn sendto(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
 }
 
 /// `sock:getsockname()` → the path
-fn getsockname(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    path_named(stack, Socket::local_address)
+fn getsockname<K: SocketKind>(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    path_named::<K>(stack, Socket::local_address)
 }
 
 /// `sock:getpeername()` → the path
-fn getpeername(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
-    path_named(stack, Socket::peer_address)
+fn getpeername<K: SocketKind>(_runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
+    path_named::<K>(stack, Socket::peer_address)
 }
 
 /// A path of the socket's, empty without one.
-fn path_named(stack: &Stack, which: fn(&Socket) -> io::Result<Address>) -> Result<Outcome, Fault> {
-    let stream = self_as(stack, Role::Any)?;
+fn path_named<K: SocketKind>(
+    stack: &Stack,
+    which: fn(&Socket) -> io::Result<Address>,
+) -> Result<Outcome, Fault> {
+    let stream = self_of::<K>(stack)?;
     Ok(match stream.with_socket(which) {
         _ if stream.is_closed() => closed(),
         Ok(address) => Outcome::Reply(Reply::one(path_of(&address))),

@@ -115,7 +115,9 @@ impl Stream {
     fn bind(&self, runtime: &Runtime, address: &SocketAddr) -> io::Result<()> {
         let address = Address::from(*address);
         self.open(runtime, Family::of(&address))?;
-        self.with_socket(|socket| socket.bind(&address))
+        self.with_socket(|socket| socket.bind(&address))?;
+        self.settle(Family::of(&address));
+        Ok(())
     }
 }
 

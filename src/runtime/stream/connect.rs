@@ -1,7 +1,7 @@
 //! Connecting a stream: names to addresses off the loop thread, then to the first address that answers.
 
 use super::Stream;
-use super::race::{Progress, Race};
+use super::race::{Attempt, Progress, Race};
 use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
 use crate::runtime::{Lookup, Runtime};
@@ -44,7 +44,7 @@ pub(crate) enum Target {
 enum Stage {
     /// The addresses are not known yet.
     Naming,
-    /// The stream had no socket: the addresses race for being it.
+    /// The stream has no socket of a family that will stay: the addresses race for being it.
     Racing(Race),
     /// The stream has a socket, bound or with options: it tries one address after the other.
     Trying(Attempts),
@@ -141,10 +141,16 @@ impl Connect {
             Stage::Racing(race) => match race.advance(runtime, &self.stream, task) {
                 Progress::Underway => Step::Pending,
                 Progress::Won(attempt) => {
-                    self.stream.take_over(runtime, attempt);
+                    self.adopt(runtime, attempt);
                     Step::Ended(Ok(()))
                 }
-                Progress::Lost(error) => Step::Ended(Err(failure::word(&error))),
+                Progress::Lost(error, last) => {
+                    // As in LuaSocket, there is a descriptor still; the next call makes another.
+                    if let Some(last) = last {
+                        self.stream.take_over(runtime, last);
+                    }
+                    Step::Ended(Err(failure::word(&error)))
+                }
             },
             Stage::Trying(Attempts { underway: true, .. }) => self.look(runtime, task),
             Stage::Trying(Attempts {
@@ -171,7 +177,7 @@ impl Connect {
             Some(Err(reason)) => return Step::Ended(Err(reason)),
             None => return Step::Pending,
         };
-        self.stage = if self.stream.has_socket() {
+        self.stage = if self.stream.is_settled() {
             Stage::Trying(Attempts {
                 addresses: addresses.into(),
                 underway: false,
@@ -251,9 +257,15 @@ impl Connect {
         if let Stage::Racing(race) = &mut self.stage
             && let Some(attempt) = race.settle(runtime)
         {
-            self.stream.take_over(runtime, attempt);
+            self.adopt(runtime, attempt);
         }
         Reply::failure("timeout")
+    }
+
+    /// The attempt's socket is the stream's own.
+    fn adopt(&self, runtime: &Runtime, attempt: Attempt) {
+        self.stream.settle(attempt.family);
+        self.stream.take_over(runtime, attempt);
     }
 
     /// The task waits no more: what races is closed.

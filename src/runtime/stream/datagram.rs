@@ -6,6 +6,7 @@ use crate::runtime::interests::Direction;
 use crate::runtime::operation::Poll;
 use crate::sched::TaskId;
 use crate::sys::failure;
+use crate::sys::names::host_text;
 use crate::sys::socket::{Address, path_of};
 use crate::vm::{HeldBytes, Reply, Value};
 use std::borrow::Cow;
@@ -77,7 +78,7 @@ impl ReceiveFrom {
         Ok(match (self.sender, address.as_socket()) {
             (Sender::Untold, _) => Reply::one(data),
             (Sender::Internet, Some(address)) => {
-                Reply::three(data, address.ip().to_string(), i64::from(address.port()))
+                Reply::three(data, host_text(&address), i64::from(address.port()))
             }
             (Sender::Internet | Sender::Path, _) => Reply::two(data, path_of(&address)),
         })

@@ -66,7 +66,7 @@ pub(crate) struct Stream {
     turnstiles: [RefCell<Turnstile>; 2],
     /// How long a call may wait.
     pub(crate) timeouts: Cell<Timeouts>,
-    /// Options that were set before there was a socket.
+    /// Options that were set before the family was known.
     wishes: RefCell<Vec<Setting>>,
     /// What has passed through it.
     pub(crate) stats: Cell<Stats>,
@@ -161,15 +161,17 @@ impl Stream {
         Ref::filter_map(self.socket.borrow(), Option::as_ref).ok()
     }
 
-    /// Makes sure that there is a socket of the family, with the options that were asked for before.
+    /// Makes sure that there is a socket of the family, with the options that were asked for before. Until the family is
+    /// settled, what there is has been tried in vain, and makes room.
     pub(crate) fn open(&self, runtime: &Runtime, family: Family) -> io::Result<()> {
-        if self.family.get() == family && self.has_socket() {
+        if self.is_settled() && self.family.get() == family {
             return Ok(());
         }
         let socket = self.fresh(family)?;
         self.discard_socket(runtime);
-        self.family.set(family);
         self.socket.replace(Some(socket));
+        // Who reads goes on with this one.
+        self.wake_inside(runtime, Direction::Read);
         Ok(())
     }
 
@@ -181,9 +183,19 @@ impl Stream {
         is_over(block) || is_over(total)
     }
 
-    /// Is there a socket?
-    fn has_socket(&self) -> bool {
-        self.socket.borrow().is_some()
+    /// The socket is of this family from now on.
+    pub(crate) fn settle(&self, family: Family) {
+        self.family.set(family);
+    }
+
+    /// Is there a socket of a family that will stay?
+    fn is_settled(&self) -> bool {
+        self.family.get() != Family::Unspecified && self.socket.borrow().is_some()
+    }
+
+    /// Bytes, or messages?
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// A socket of the family, with the options that were asked for before.
@@ -198,20 +210,19 @@ impl Stream {
     /// Takes the socket of an attempt to connect.
     fn take_over(&self, runtime: &Runtime, attempt: Attempt) {
         self.discard_socket(runtime);
-        self.family.set(attempt.family);
         self.key.set(attempt.key);
         self.socket.replace(Some(attempt.socket));
     }
 
     /// Sets an option, now or as soon as there is a socket.
     pub(crate) fn set(&self, setting: Setting) -> io::Result<()> {
-        match &*self.socket.borrow() {
-            Some(socket) => socket.set(&setting),
-            None => {
-                self.wishes.borrow_mut().push(setting);
-                Ok(())
-            }
+        if let Some(socket) = self.socket() {
+            socket.set(&setting)?;
         }
+        if !self.is_settled() {
+            self.wishes.borrow_mut().push(setting);
+        }
+        Ok(())
     }
 
     /// Has something been read that nobody has asked for yet?
@@ -280,12 +291,17 @@ impl Stream {
 
     /// Wakes who is inside of either direction.
     fn wake_both(&self, runtime: &Runtime) {
-        for turnstile in &self.turnstiles {
-            if let Some(inside) = turnstile.borrow().inside() {
-                runtime.wake(inside);
-            }
+        for direction in [Direction::Read, Direction::Write] {
+            self.wake_inside(runtime, direction);
         }
         runtime.note_closing();
+    }
+
+    /// Wakes who is inside of the direction.
+    fn wake_inside(&self, runtime: &Runtime, direction: Direction) {
+        if let Some(inside) = self.turnstiles[direction as usize].borrow().inside() {
+            runtime.wake(inside);
+        }
     }
 
     /// Lets the socket go, and its place among the interests.

@@ -20,6 +20,8 @@ pub(super) struct Race {
     next: Moment,
     /// Why the last one that failed has.
     error: Option<io::Error>,
+    /// That one, where it had a socket.
+    failed: Option<Attempt>,
 }
 
 /// One attempt.
@@ -32,14 +34,14 @@ pub(super) struct Attempt {
     pub(super) key: Option<Key>,
 }
 
-/// How far a race has come.
+/// How far a race has come, or an attempt.
 pub(super) enum Progress {
     /// Nobody has answered yet.
     Underway,
     /// This one has.
     Won(Attempt),
-    /// All have failed; this is what the last of them has said.
-    Lost(io::Error),
+    /// All have failed; this is what the last of them has said, and that one itself, where it had a socket.
+    Lost(io::Error, Option<Attempt>),
 }
 
 /// Nanoseconds between two attempts: the RFC's "Connection Attempt Delay".
@@ -53,6 +55,7 @@ impl Race {
             underway: Vec::new(),
             next: Moment(0),
             error: None,
+            failed: None,
         }
     }
 
@@ -67,19 +70,20 @@ impl Race {
                 break;
             };
             match self.begin(runtime, stream, address, task) {
-                Ok(None) => self.next = Moment(now().0 + DELAY),
-                Ok(Some(winner)) => {
+                Progress::Underway => self.next = Moment(now().0 + DELAY),
+                Progress::Won(winner) => {
                     self.close(runtime);
                     return Progress::Won(winner);
                 }
-                Err(error) => self.failed(error),
+                Progress::Lost(error, attempt) => self.note_failure(runtime, error, attempt),
             }
         }
         if !self.underway.is_empty() {
             return Progress::Underway;
         }
         let error = self.error.take();
-        Progress::Lost(error.expect("a race has an address, and what is not underway has failed"))
+        let error = error.expect("a race has an address, and what is not underway has failed");
+        Progress::Lost(error, self.failed.take())
     }
 
     /// When the next attempt is due.
@@ -96,7 +100,7 @@ impl Race {
 
     /// Ends all attempts.
     pub(super) fn close(&mut self, runtime: &Runtime) {
-        for attempt in self.underway.drain(..) {
+        for attempt in self.underway.drain(..).chain(self.failed.take()) {
             attempt.close(runtime);
         }
     }
@@ -113,8 +117,7 @@ impl Race {
             match attempt.socket.take_error() {
                 Ok(None) => return Some(attempt),
                 Ok(Some(error)) | Err(error) => {
-                    attempt.close(runtime);
-                    self.failed(error);
+                    self.note_failure(runtime, error, Some(attempt));
                 }
             }
         }
@@ -122,37 +125,46 @@ impl Race {
     }
 
     /// The next one is tried at once.
-    fn failed(&mut self, error: io::Error) {
+    fn note_failure(&mut self, runtime: &Runtime, error: io::Error, attempt: Option<Attempt>) {
+        if let Some(earlier) = std::mem::replace(&mut self.failed, attempt) {
+            earlier.close(runtime);
+        }
         self.error = Some(error);
         self.next = Moment(0);
     }
 
-    /// Begins an attempt; answers it when there is nothing to wait for.
+    /// Begins an attempt.
     fn begin(
         &mut self,
         runtime: &Runtime,
         stream: &Stream,
         address: SocketAddr,
         task: TaskId,
-    ) -> io::Result<Option<Attempt>> {
+    ) -> Progress {
         let address = Address::from(address);
         let family = Family::of(&address);
-        let mut attempt = Attempt {
-            socket: stream.fresh(family)?,
-            family,
-            key: None,
+        let mut attempt = match stream.fresh(family) {
+            Ok(socket) => Attempt {
+                socket,
+                family,
+                key: None,
+            },
+            Err(error) => return Progress::Lost(error, None),
         };
         match attempt.socket.connect(&address) {
-            Ok(()) => return Ok(Some(attempt)),
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            Err(_) => {}
+            Ok(()) => return Progress::Won(attempt),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Progress::Lost(error, Some(attempt)),
         }
-        let key = runtime.add_interest(attempt.socket.fd(), Direction::Write)?;
+        let key = match runtime.add_interest(attempt.socket.fd(), Direction::Write) {
+            Ok(key) => key,
+            Err(error) => return Progress::Lost(error, Some(attempt)),
+        };
         attempt.key = Some(key);
         let mut core = runtime.core.borrow_mut();
         core.interests.watch(key, Direction::Write, task);
         self.underway.push(attempt);
-        Ok(None)
+        Progress::Underway
     }
 }
 
