@@ -53,7 +53,7 @@ local function answer(client, head)
   local wish = field(fields, "\nconnection:")
   local keep = wish ~= "close" and (wish == "keep-alive" or head:sub(at + 8, at + 8) == "1")
   local page = pages[route] or pages[match(route, "^[^?]*")]
-  if not page and find(route, "^HEAD ") then return 501, "", keep end
+  if not page and find(route, "^HEAD ") then return 501, "" end
   if not page then return 404, "there is no such page\n", keep end
   return 200, page(body), keep
 end

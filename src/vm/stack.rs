@@ -22,6 +22,19 @@ pub(crate) struct Stack<'a> {
     library: &'a Library,
 }
 
+/// A value that can be had without a fault.
+#[derive(Clone, Copy)]
+pub(crate) enum PlainValue<'a> {
+    /// Nothing, or nil.
+    Absent,
+    /// A number.
+    Number(f64),
+    /// A string.
+    Text(&'a [u8]),
+    /// Something else.
+    Other,
+}
+
 impl<'a> Stack<'a> {
     /// # Safety
     /// `l` is the running state, in a call whose frame outlives the value.
@@ -122,9 +135,16 @@ impl<'a> Stack<'a> {
         self.kind(slot) == ffi::LUA_TTABLE
     }
 
-    /// Is there a number, and nothing that merely reads as one?
-    pub(crate) fn is_number(&self, slot: i32) -> bool {
-        self.kind(slot) == ffi::LUA_TNUMBER
+    /// What lies at `slot`, said at once.
+    #[inline]
+    pub(crate) fn plain_value(&self, slot: i32) -> PlainValue<'a> {
+        match self.kind(slot) {
+            // SAFETY: `l` is the running state, and a number is there.
+            ffi::LUA_TNUMBER => PlainValue::Number(unsafe { ffi::lua_tonumber(self.l, slot) }),
+            ffi::LUA_TSTRING => self.bytes(slot).map_or(PlainValue::Other, PlainValue::Text),
+            ffi::LUA_TNIL | ffi::LUA_TNONE => PlainValue::Absent,
+            _ => PlainValue::Other,
+        }
     }
 
     /// Is there a string?
