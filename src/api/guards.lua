@@ -1,7 +1,7 @@
 -- Guards: the Lua around functions of Rust's where these cannot raise when they are resumed (5.1, LuaJIT). On LuaJIT,
 -- methods that can often be done at once first ask, by its FFI: compiled code calls so in 2 ns, and goes on, where
--- a call of a C function takes 25 and ends the trace. Called with the natives, and the marks with which a parked call is
--- resumed that is to raise, or whose bytes lie ready; answers the function that puts a guard around another one.
+-- a call of a C function takes 25 and ends the trace. Called with the natives, and the marks with which a parked call
+-- is resumed that is to raise, or whose bytes lie ready; answers the function that puts a guard around another one.
 local natives, ALARM, BYTES = ...
 local error, getmetatable, setmetatable, type = error, getmetatable, setmetatable, type
 local pcall, require = pcall, require
@@ -147,7 +147,7 @@ local FEW = {
   ["coev.event"] = true, ["coev.waitgroup"] = true, ["coev.barrier"] = true, ["coev.channel"] = true,
 }
 
--- The methods of streams that have no more than three arguments, and three results.
+-- The classes of streams, and the methods that they call most: with no more than three arguments and three results.
 local STREAMS = {
   ["tcp{master}"] = true, ["tcp{client}"] = true, ["tcp{server}"] = true,
   ["unixstream{master}"] = true, ["unixstream{client}"] = true, ["unixstream{server}"] = true,
@@ -182,12 +182,15 @@ return function(raw, name, waits, class, metatable, kind, first, second, third)
     end
   elseif STREAMS[class] and FLOWING[name] then
     local ready_bytes = natives.ready_bytes
+    -- No list of arguments here either: so a nil alone is as none (the message of `send` says "no value" for both).
     return function(self, a, b, c)
       local x, y, z
-      if b == nil and c == nil then
+      if b ~= nil or c ~= nil then
+        x, y, z = raw(self, a, b, c)
+      elseif a ~= nil then
         x, y, z = raw(self, a)
       else
-        x, y, z = raw(self, a, b, c)
+        x, y, z = raw(self)
       end
       if x == BYTES then return ready_bytes() end
       if x == ALARM then error(alarm(), 0) end
