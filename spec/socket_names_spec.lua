@@ -58,13 +58,13 @@ end
 
 local library
 
--- Runs `text` in such a child, and asserts what it writes.
-local function assert_writes(expected, text)
+-- Runs `text` in such a child, and asserts what it writes; a command of the shell may come before.
+local function assert_writes(expected, text, before)
   if not library then
     pending("there is no C compiler, or no preloading here")
   end
   child.assert_writes(expected, PRELUDE .. "coev.run(function()\n" .. text .. "\nend)", {
-    before = "LD_PRELOAD=" .. library .. "; export LD_PRELOAD",
+    before = (before and before .. "; " or "") .. "LD_PRELOAD=" .. library .. "; export LD_PRELOAD",
   })
 end
 
@@ -187,6 +187,25 @@ describe("a name", function()
         local sock = assert(socket.connect("127.0.0.2+127.0.0.3+127.0.0.1.stub", port))
         print((sock:getpeername()))
         close({ sock, listener })]])
+    end)
+
+    it("takes one descriptor at a time where they refuse, and keeps the last one's", function()
+      assert_writes("127.0.0.1\nconnection refused\ttrue\n1\t127.0.0.1\n", [[
+        local listener, port = listen("127.0.0.1")
+        local sock, other, hogs = socket.tcp(), socket.tcp(), {}
+        assert(socket.connect("127.0.0.1.stub", port)):close()
+        repeat
+          local hog = socket.udp4()
+          hogs[#hogs + 1] = hog
+        until not hog
+        table.remove(hogs):close()
+        assert(sock:connect("127.0.0.2+127.0.0.3+127.0.0.1.stub", port))
+        print((sock:getpeername()))
+        sock:close()
+        print(select(2, other:connect("127.0.0.2+127.0.0.3.stub", port)), other:getfd() > 2)
+        print(other:connect("127.0.0.3+127.0.0.1.stub", port), (other:getpeername()))
+        close({ other, listener })
+        close(hogs)]], "ulimit -n 30")
     end)
 
     it("is tried at the next one when the first is silent, and the loser is closed", function()

@@ -183,6 +183,8 @@ impl Connect {
                 underway: false,
             })
         } else {
+            // What is left of a call in vain makes room.
+            self.stream.discard_socket(runtime);
             Stage::Racing(Race::new(addresses))
         };
         Step::Again

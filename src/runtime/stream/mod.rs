@@ -167,11 +167,10 @@ impl Stream {
         if self.is_settled() && self.family.get() == family {
             return Ok(());
         }
-        let socket = self.fresh(family)?;
         self.discard_socket(runtime);
-        self.socket.replace(Some(socket));
-        // Who reads goes on with this one.
+        // Who reads goes on with the next one.
         self.wake_inside(runtime, Direction::Read);
+        self.socket.replace(Some(self.fresh(family)?));
         Ok(())
     }
 

@@ -124,10 +124,14 @@ impl Race {
         None
     }
 
-    /// The next one is tried at once.
+    /// The next one is tried at once; the last one's socket is kept, and no other, since the next may need its descriptor.
     fn note_failure(&mut self, runtime: &Runtime, error: io::Error, attempt: Option<Attempt>) {
-        if let Some(earlier) = std::mem::replace(&mut self.failed, attempt) {
-            earlier.close(runtime);
+        match attempt {
+            Some(last) if self.waiting.is_empty() && self.underway.is_empty() => {
+                self.failed = Some(last);
+            }
+            Some(earlier) => earlier.close(runtime),
+            None => {}
         }
         self.error = Some(error);
         self.next = Moment(0);
