@@ -4,11 +4,11 @@
 -- resumed that is to raise; answers the function that puts a guard around another one.
 local natives, ALARM = ...
 
--- Makes the guards of methods that ask first, by what they ask. What is none of their business (other objects, rare or
--- wrong arguments, what has to wait) is the raw function's. Each method gets a copy of the code for itself: what compiled
--- code knows to belong to one function alone it takes for constants, and looks at no upvalue. So these have none from
--- outside. A question answers 0 for no, 1 for done and true, 2 for done and nothing; and from 4 on there is something to
--- be settled.
+-- Makes the guards of methods that ask first, by what they ask. What is none of their business (other objects, rare
+-- arguments, what has to wait) is the raw function's. Each method gets a copy of the code for itself: what compiled code
+-- knows to belong to one function alone it takes for constants, and looks at no upvalue. So these have none from
+-- outside. A question answers 0 for no, 1 for done and true, 2 for done and nothing; and from 4 on there is something
+-- to be settled.
 local makers = {}
 
 function makers.call(type, getmetatable, ending, settle, _, _, raw, class, ask)

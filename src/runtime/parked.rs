@@ -2,7 +2,8 @@
 
 use super::Operation;
 use super::events::Wait;
-use super::sync::Place;
+use super::sync::{Place, Waitable, Wish};
+use std::rc::Rc;
 
 /// Stands for an operation in the record of its task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,14 +87,25 @@ impl Parked {
     }
 
     /// Keeps a wait at one object.
+    fn put_place(&mut self, place: Place) -> Ticket {
+        let (ticket, free) = self.free_place();
+        *free = Some(place);
+        ticket
+    }
+
+    /// Keeps a wait at an object in whose line it stands: it is put together where it is to lie.
     #[inline(always)]
-    pub(super) fn put_place(&mut self, place: Place) -> Ticket {
+    pub(super) fn put_entered(&mut self, object: Rc<Waitable>, wish: Wish) -> Ticket {
+        let (ticket, free) = self.free_place();
+        *free = Some(Place::entered(object, wish));
+        ticket
+    }
+
+    /// Takes what a wait at one object is kept in, and its ticket.
+    #[inline(always)]
+    fn free_place(&mut self) -> (Ticket, &mut Option<Place>) {
         let at = self.free_places.pop().unwrap_or_else(|| self.add_place());
-        let before = self.places[at as usize].replace(place);
-        debug_assert!(before.is_none(), "what is free is empty");
-        // So that nothing has to be seen to while the new one is written.
-        std::mem::forget(before);
-        Ticket(Ticket::PLACES | at)
+        (Ticket(Ticket::PLACES | at), &mut self.places[at as usize])
     }
 
     /// Makes room for one wait more.

@@ -1,6 +1,6 @@
 //! The loop: one turn is a round of the ready tasks, then timers and I/O.
 
-use super::core::Body;
+use super::core::{Body, Core};
 use super::nest::Nest;
 use super::operation::Poll;
 use super::wait::BUDGET;
@@ -136,7 +136,7 @@ impl Runtime {
         self.drive(state, Goal::End(None))
     }
 
-    /// Every task that is ready now runs once. What it calls seldom is kept out of line: the loop then has registers
+    /// Every task that is ready now runs once, and so on while nothing else is to be looked at. What it calls seldom is kept out of line: the loop then has registers
     /// enough.
     #[inline(never)]
     fn round(&self, state: State, goal: Goal) -> Result<Option<Outcome>, Fault> {
@@ -145,7 +145,15 @@ impl Runtime {
         }
         let mut core = self.core.borrow_mut();
         core.queue.begin_round();
-        while let Some(task) = core.queue.pop() {
+        let parked = loop {
+            let Some(task) = core.queue.pop() else {
+                let parked = core.has_parked_for_long();
+                if parked || !self.goes_on(&core, goal) {
+                    break parked;
+                }
+                core.queue.begin_round();
+                continue;
+            };
             let Some(record) = core.tasks.get(task) else {
                 continue;
             };
@@ -194,13 +202,23 @@ impl Runtime {
                 self.look_outside(state, None)?;
                 core = self.core.borrow_mut();
             }
-        }
-        let parked = core.has_parked_for_long();
+        };
         drop(core);
         if parked {
             self.loosen_parked(state, false);
         }
         Ok(None)
+    }
+
+    /// Does the next round begin at once when one is over, with nothing else for the loop to look at?
+    #[inline(always)]
+    fn goes_on(&self, core: &Core, goal: Goal) -> bool {
+        !core.queue.is_empty()
+            && !matches!(goal, Goal::Turn(_))
+            && self.raising.get() == 0
+            && !self.stopping.get()
+            && !self.main_failed.get()
+            && !self.has_dropped()
     }
 
     /// Resumes a task with `count` values on its coroutine.

@@ -266,7 +266,7 @@ fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Box<Choice>, Faul
             continue;
         };
         let wish = match stack.number_field(slot::KEYS, index) {
-            Some(key) => Wish::Send(key),
+            Some(key) => Wish::send(key),
             None => match wish(runtime, &object, Some(b"receive")) {
                 Err(NONE) => continue,
                 wish => wish.map_err(|problem| Fault::misuse(format!("'select': {problem}")))?,

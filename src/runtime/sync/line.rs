@@ -2,7 +2,7 @@
 
 use super::Wish;
 use crate::sched::TaskId;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 /// A task in a line.
@@ -28,48 +28,84 @@ impl Waiter {
     }
 }
 
-/// A line. It owns no memory before somebody waits.
+/// A line. It owns no memory before two wait.
 #[derive(Default)]
-pub(crate) struct Line(RefCell<VecDeque<Waiter>>);
+pub(crate) struct Line {
+    /// The one who has waited longest.
+    first: Cell<Option<Waiter>>,
+    /// Those behind it; nobody where there is none.
+    others: RefCell<VecDeque<Waiter>>,
+    /// Are there any?
+    longer: Cell<bool>,
+}
 
 impl Line {
     /// Puts a waiter at the end.
     #[inline(always)]
     pub(super) fn push(&self, waiter: Waiter) {
-        self.0.borrow_mut().push_back(waiter);
+        if self.is_empty() {
+            self.first.set(Some(waiter));
+        } else {
+            self.push_behind(waiter.task, waiter.wish, waiter.case);
+        }
+    }
+
+    /// Puts a waiter behind others.
+    #[inline(never)]
+    fn push_behind(&self, task: TaskId, wish: Wish, case: u32) {
+        let waiter = Waiter { task, wish, case };
+        self.others.borrow_mut().push_back(waiter);
+        self.longer.set(true);
     }
 
     /// Takes the one who has waited longest.
     #[inline(always)]
     pub(super) fn pop(&self) -> Option<Waiter> {
-        self.0.borrow_mut().pop_front()
+        let first = self.first.take();
+        if self.longer.get() {
+            self.move_up();
+        }
+        first
+    }
+
+    /// The next one is the first.
+    #[inline(never)]
+    fn move_up(&self) {
+        let mut others = self.others.borrow_mut();
+        self.first.set(others.pop_front());
+        self.longer.set(!others.is_empty());
     }
 
     /// The one who has waited longest.
     #[inline(always)]
     pub(super) fn first(&self) -> Option<Waiter> {
-        self.0.borrow().front().copied()
+        self.first.get()
     }
 
     /// Takes out what a task waits for by its case, wherever it stands; answers whether it stood there.
     pub(super) fn remove(&self, task: TaskId, case: u32) -> bool {
-        let mut line = self.0.borrow_mut();
         let is_it = |waiter: &Waiter| waiter.task == task && waiter.case == case;
-        if line.front().is_some_and(is_it) {
-            return line.pop_front().is_some();
+        if self.first.get().as_ref().is_some_and(is_it) {
+            return self.pop().is_some();
         }
-        let place = line.iter().position(is_it);
-        place.is_some_and(|place| line.remove(place).is_some())
+        if !self.longer.get() {
+            return false;
+        }
+        let mut others = self.others.borrow_mut();
+        let place = others.iter().position(is_it);
+        let found = place.is_some_and(|place| others.remove(place).is_some());
+        self.longer.set(!others.is_empty());
+        found
     }
 
     /// Does nobody wait?
     #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.first.get().is_none()
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.0.borrow().len()
+        usize::from(!self.is_empty()) + self.others.borrow().len()
     }
 }
