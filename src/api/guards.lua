@@ -130,12 +130,11 @@ end
 
 -- The FFI, and the types of questions. None where there is none, or where nothing is compiled: the interpreter takes
 -- five times as long for such a call as for one of a C function.
-local ffi, QUESTION, COMPARISON
+local ffi, QUESTION
 local function find_ffi()
   if type(jit) ~= "table" or not jit.status() then return end
   local library = require "ffi"
   QUESTION = library.typeof("int32_t (*)(void *, uint32_t)")
-  COMPARISON = library.typeof("uint32_t (*)(void *, uint32_t, uint32_t, uint32_t)")
   -- Somebody else may call something so.
   if type(library.new(QUESTION)) == "cdata" then ffi = library end
 end
@@ -172,7 +171,7 @@ local function asking(raw, class, kind, first, second, third)
   local take_now = make("taking", first, second)
   if third then
     -- For coev.select.
-    natives.channel_class, natives.receive_now, natives.compare = class, take_now, ffi.cast(COMPARISON, third)
+    natives.channel_class, natives.receive_now, natives.has_something = class, take_now, ffi.cast(QUESTION, third)
   end
   return make(kind, raw, class, take_now)
 end
