@@ -2,7 +2,7 @@
 
 use super::Operation;
 use super::events::Wait;
-use super::sync::{Place, Waitable, Wish};
+use super::sync::{Choice, Place, Waitable, Wish};
 use std::rc::Rc;
 
 /// Stands for an operation in the record of its task.
@@ -75,15 +75,44 @@ impl Parked {
         if let Operation::Place(place) = operation {
             return self.put_place(place);
         }
-        if let Some(place) = self.free.pop() {
-            self.operations[place as usize] = Some(operation);
-            return Ticket(place);
+        let (ticket, free) = self.free_operation();
+        *free = Some(operation);
+        ticket
+    }
+
+    /// Keeps a wait at several objects.
+    pub(super) fn put_choice(&mut self, choice: Box<Choice>) -> Ticket {
+        let (ticket, free) = self.free_operation();
+        *free = Some(Operation::Choice(choice));
+        ticket
+    }
+
+    /// Gives a wait at several objects back, where the ticket stands for one.
+    pub(super) fn take_choice(&mut self, ticket: Ticket) -> Option<Box<Choice>> {
+        let place = self.operations.get_mut(ticket.0 as usize)?;
+        if !matches!(place, Some(Operation::Choice(_))) {
+            return None;
         }
-        self.operations.push(Some(operation));
-        Ticket(
-            u32::try_from(self.operations.len() - 1)
-                .expect("fewer than 2^32 operations fit into memory"),
-        )
+        let Some(Operation::Choice(choice)) = place.take() else {
+            return None;
+        };
+        self.free.push(ticket.0);
+        Some(choice)
+    }
+
+    /// Takes what an operation is kept in, and its ticket.
+    #[inline(always)]
+    fn free_operation(&mut self) -> (Ticket, &mut Option<Operation>) {
+        let at = self.free.pop().unwrap_or_else(|| self.add_operation());
+        (Ticket(at), &mut self.operations[at as usize])
+    }
+
+    /// Makes room for one operation more.
+    #[cold]
+    fn add_operation(&mut self) -> u32 {
+        self.operations.push(None);
+        u32::try_from(self.operations.len() - 1)
+            .expect("fewer than 2^32 operations fit into memory")
     }
 
     /// Keeps a wait at one object.

@@ -157,10 +157,8 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         return Err(Fault::misuse("not enough memory"));
     }
     let mut seen = [None; FEW as usize];
-    let mut index = start;
     for (offset, seen) in (0..count).zip(&mut seen) {
-        index = if index == count { 1 } else { index + 1 };
-        let at = slot::CHOSEN + SLOTS * offset;
+        let (index, at) = place_of(start, offset, count);
         let Some((object, wish)) = push_plain_case(runtime, stack, index, at) else {
             return answer(false);
         };
@@ -168,13 +166,18 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
         if let Some(reply) = try_at_once(runtime, object, wish, at) {
             return Ok(Outcome::Reply(reply.behind(i64::from(index))));
         }
-        *seen = Some((object, wish, index, at));
+        *seen = Some(object);
     }
     if timeout.is_some_and(|timeout| timeout <= 0.0) {
         return answer(());
     }
     let mut choice = runtime.new_choice();
-    for (object, wish, index, at) in seen.into_iter().flatten() {
+    for (offset, object) in (0..count).zip(&seen) {
+        let Some(object) = object else { break };
+        let (index, at) = place_of(start, offset, count);
+        let Some(wish) = plain_wish(runtime, object) else {
+            break;
+        };
         choice.add(Case {
             object: object.share(),
             wish,
@@ -196,6 +199,23 @@ const SLOTS: i32 = 3;
 /// Room for what the call answers.
 const SPARE: i32 = 12;
 
+/// The index of the case that is looked at after so many others, and the slot from which on it lies.
+#[inline(always)]
+fn place_of(start: i32, offset: i32, count: i32) -> (i32, i32) {
+    let index = start + offset;
+    let index = if index < count { index } else { index - count };
+    (index + 1, slot::CHOSEN + SLOTS * offset)
+}
+
+/// What is wanted of an object in a case that does not send. None: nothing can be.
+#[inline(always)]
+fn plain_wish(runtime: &Runtime, object: &Waitable) -> Option<Wish> {
+    match &object.kind {
+        Kind::Channel(_) => Some(Wish::Receive),
+        _ => wish(runtime, object, None).ok(),
+    }
+}
+
 /// Puts a case on the stack, its object and what is to be done with it, from the next slot `at` on; answers the object
 /// and what is wanted there. None where it is no object, or sends.
 #[inline(always)]
@@ -211,12 +231,10 @@ fn push_plain_case<'a>(
     stack.push_table_of(at, 1);
     let object = stack.held_object::<Runtime>(at + 1)?;
     let how = stack.push_bytes_of(at, 2);
-    let wish = match &object.kind {
-        Kind::Channel(_) if how == Some(b"receive") => Wish::Receive,
-        Kind::Channel(_) => return None,
-        _ => wish(runtime, object, None).ok()?,
-    };
-    Some((object, wish))
+    if matches!(object.kind, Kind::Channel(_)) && how != Some(b"receive") {
+        return None;
+    }
+    Some((object, plain_wish(runtime, object)?))
 }
 
 /// What a case answers that can be at once; its object is the argument `at`, counted from 0.

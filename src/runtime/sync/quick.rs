@@ -258,7 +258,7 @@ impl Runtime {
             return None;
         };
         let (index, at, item) = choice.at_hand()?;
-        if let Some(Operation::Choice(choice)) = core.parked.take(ticket) {
+        if let Some(choice) = core.parked.take_choice(ticket) {
             self.drop_choice(choice);
         }
         Some(co.answer_case(kept, index, at, item))
