@@ -200,8 +200,8 @@ return function(raw, name, waits, class, metatable, kind, first, second, third)
       if raw(seconds) == ALARM then error(alarm(), 0) end
     end
   elseif name == "choose" then
-    return function(cases, timeout)
-      local index, a, b = raw(cases, timeout)
+    return function(cases, timeout, only_receives)
+      local index, a, b = raw(cases, timeout, only_receives)
       if index == ALARM then error(alarm(), 0) end
       return index, a, b
     end

@@ -224,7 +224,7 @@ end
 
 -- Takes what is there, where all cases receive from channels: compiled code asks eight of these in the time of one
 -- call through the C API. It begins with another one each time. (The fractions of multiples of the golden ratio are
--- spread evenly.)
+-- spread evenly.) Answers nil and true where all do and nothing is there.
 local GOLDEN, fraction = (5 ^ 0.5 - 1) / 2, 0
 local function look_at_channels(cases)
   local count = #cases
@@ -245,7 +245,9 @@ local function look_at_channels(cases)
   if found then
     local taken, value = receive_now(cases[index][1])
     if taken then return index, value end
+    return nil
   end
+  return nil, count > 0
 end
 
 function coev.select(cases)
@@ -257,11 +259,13 @@ function coev.select(cases)
   if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
     error("bad argument #1 to 'select' (field 'timeout' is not a number)", 2)
   end
+  local only_receives
   if receive_now and cases[1] ~= nil then
     local index, value = look_at_channels(cases)
     if index then return index, value end
+    only_receives = value
   end
-  local index, a, b = choose(cases, cases.default and 0 or timeout)
+  local index, a, b = choose(cases, cases.default and 0 or timeout, only_receives)
   if index then return index, a, b end
   if index == nil then
     if cases.default then return nil, "default" end

@@ -34,6 +34,8 @@ mod slot {
     pub(super) const OBJECTS: i32 = 4;
     /// Seconds, of `choose`.
     pub(super) const PATIENCE: i32 = 2;
+    /// Is it known of all cases that they receive from channels?
+    pub(super) const KNOWN: i32 = 3;
     /// The first object, of `choose`.
     pub(super) const CHOSEN: i32 = 3;
 }
@@ -143,10 +145,11 @@ fn try_case(
     Some(Some(object.reply(wish, given, at)))
 }
 
-/// `choose(cases, [seconds])` → as `coev.select`; nothing where none can be and the time is over at once; false where there
+/// `choose(cases, [seconds], [only_receives])` → as `coev.select`; nothing where none can be and the time is over at once; false where there
 /// are many cases, or one that is no object or sends.
 fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let timeout = stack.opt_seconds(slot::PATIENCE)?;
+    let known = !stack.is_absent(slot::KNOWN) && stack.boolean(slot::KNOWN)?;
     let count = stack.length(slot::CASES);
     let start = runtime.next_start(count);
     if !(1..=FEW).contains(&count) {
@@ -156,10 +159,11 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     if !stack.has_room(SLOTS * count + SPARE) {
         return Err(Fault::misuse("not enough memory"));
     }
+    let slots = if known { SLOTS - 1 } else { SLOTS };
     let mut seen = [None; FEW as usize];
     for (offset, seen) in (0..count).zip(&mut seen) {
-        let (index, at) = place_of(start, offset, count);
-        let Some((object, wish)) = push_plain_case(runtime, stack, index, at) else {
+        let (index, at) = place_of(start, offset, count, slots);
+        let Some((object, wish)) = push_plain_case(runtime, stack, index, at, known) else {
             return answer(false);
         };
         // The object lies behind its case, and arguments are counted from 0.
@@ -174,7 +178,7 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let mut choice = runtime.new_choice();
     for (offset, object) in (0..count).zip(&seen) {
         let Some(object) = object else { break };
-        let (index, at) = place_of(start, offset, count);
+        let (index, at) = place_of(start, offset, count, slots);
         let Some(wish) = plain_wish(runtime, object) else {
             break;
         };
@@ -194,17 +198,17 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     runtime.wait(stack, Operation::Choice(choice), Deadline::after(timeout))
 }
 
-/// Values that each case leaves on the stack.
+/// Values that each case leaves on the stack; one less where it is known what is to be done with the object.
 const SLOTS: i32 = 3;
 /// Room for what the call answers.
 const SPARE: i32 = 12;
 
 /// The index of the case that is looked at after so many others, and the slot from which on it lies.
 #[inline(always)]
-fn place_of(start: i32, offset: i32, count: i32) -> (i32, i32) {
+fn place_of(start: i32, offset: i32, count: i32, slots: i32) -> (i32, i32) {
     let index = start + offset;
     let index = if index < count { index } else { index - count };
-    (index + 1, slot::CHOSEN + SLOTS * offset)
+    (index + 1, slot::CHOSEN + slots * offset)
 }
 
 /// What is wanted of an object in a case that does not send. None: nothing can be.
@@ -216,20 +220,24 @@ fn plain_wish(runtime: &Runtime, object: &Waitable) -> Option<Wish> {
     }
 }
 
-/// Puts a case on the stack, its object and what is to be done with it, from the next slot `at` on; answers the object
-/// and what is wanted there. None where it is no object, or sends.
+/// Puts a case on the stack, its object and, unless that is `known` to be to receive, what is to be done with it, from the
+/// next slot `at` on; answers the object and what is wanted there. None where it is no object, or sends.
 #[inline(always)]
 fn push_plain_case<'a>(
     runtime: &Runtime,
     stack: &Stack<'a>,
     index: i32,
     at: i32,
+    known: bool,
 ) -> Option<(&'a Waitable, Wish)> {
     if !stack.push_table_of(slot::CASES, index) {
         return None;
     }
-    stack.push_table_of(at, 1);
+    stack.push_item_of(at, 1);
     let object = stack.held_object::<Runtime>(at + 1)?;
+    if known {
+        return Some((object, plain_wish(runtime, object)?));
+    }
     let how = stack.push_bytes_of(at, 2);
     if matches!(object.kind, Kind::Channel(_)) && how != Some(b"receive") {
         return None;
