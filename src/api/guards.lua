@@ -32,15 +32,15 @@ function makers.call(type, getmetatable, ending, settle, _, _, raw, class, ask)
 end
 
 -- The key is the caller's before the value lies there, and the object's afterwards: what a finalizer or a hook does in
--- between cannot come into conflict with it.
+-- between cannot come into conflict with it. Most of what is refused is so at once, before the table is looked for.
 function makers.store(type, getmetatable, ending, settle, owned, own_table, raw, class, claim, hand)
   return function(self, value, timeout)
     local x, y
     if value ~= nil and timeout == nil then
       if type(self) == "userdata" and getmetatable(self) == class then
-        local own = owned[self] or own_table(self)
         local key = claim(self, 0)
         if key ~= 0 then
+          local own = owned[self] or own_table(self)
           own[key] = value
           local answer = hand(self, key)
           if answer ~= 0 then
