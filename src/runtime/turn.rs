@@ -1,6 +1,6 @@
 //! The loop: one turn is a round of the ready tasks, then timers and I/O.
 
-use super::core::{Body, Core};
+use super::core::Body;
 use super::nest::Nest;
 use super::operation::Poll;
 use super::wait::BUDGET;
@@ -146,13 +146,9 @@ impl Runtime {
         let mut core = self.core.borrow_mut();
         core.queue.begin_round();
         let parked = loop {
-            let Some(task) = core.queue.pop() else {
-                let parked = core.has_parked_for_long();
-                if parked || !self.goes_on(&core, goal) {
-                    break parked;
-                }
-                core.queue.begin_round();
-                continue;
+            let task = match self.next_ready(&mut core, goal) {
+                Ok(task) => task,
+                Err(parked) => break parked,
             };
             let Some(record) = core.tasks.get(task) else {
                 continue;
@@ -208,17 +204,6 @@ impl Runtime {
             self.loosen_parked(state, false);
         }
         Ok(None)
-    }
-
-    /// Does the next round begin at once when one is over, with nothing else for the loop to look at?
-    #[inline(always)]
-    fn goes_on(&self, core: &Core, goal: Goal) -> bool {
-        !core.queue.is_empty()
-            && !matches!(goal, Goal::Turn(_))
-            && self.raising.get() == 0
-            && !self.stopping.get()
-            && !self.main_failed.get()
-            && !self.has_dropped()
     }
 
     /// Resumes a task with `count` values on its coroutine.
