@@ -5,8 +5,8 @@
 local natives, ALARM = ...
 
 -- Makes the guards of methods that ask first, by what they ask. What is none of their business (other objects, rare
--- arguments, what has to wait) is the raw function's. Each method gets a copy of the code for itself: what compiled code
--- knows to belong to one function alone it takes for constants, and looks at no upvalue. So these have none from
+-- arguments, what has to wait) is the raw function's. Each method gets a copy of the code for itself: what compiled
+-- code knows to belong to one function alone it takes for constants, and looks at no upvalue. So these have none from
 -- outside. A question answers 0 for no, 1 for done and true, 2 for done and nothing; and from 4 on there is something
 -- to be settled.
 local makers = {}

@@ -14,9 +14,14 @@ impl Runtime {
                 return Ok(task);
             }
             let parked = core.has_parked_for_long();
-            let idle = core.queue.is_empty() || matches!(goal, Goal::Turn(_));
-            let asked = self.raising.get() > 0 || self.stopping.get() || self.main_failed.get();
-            if parked || idle || asked || self.has_dropped() {
+            if parked
+                || core.queue.is_empty()
+                || matches!(goal, Goal::Turn(_))
+                || self.raising.get() > 0
+                || self.stopping.get()
+                || self.main_failed.get()
+                || self.has_dropped()
+            {
                 return Err(parked);
             }
             core.queue.begin_round();

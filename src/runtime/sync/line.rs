@@ -109,3 +109,68 @@ impl Line {
         usize::from(!self.is_empty()) + self.others.borrow().len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task of that name.
+    fn task(name: u64) -> TaskId {
+        TaskId::from_bits(name)
+    }
+
+    /// The names of those who wait, in their order; nobody is left.
+    fn names(line: &Line) -> Vec<u64> {
+        let pop = || line.pop().map(|waiter| waiter.task.to_bits());
+        std::iter::from_fn(pop).collect()
+    }
+
+    /// A line of tasks with these names.
+    fn line_of(names: &[u64]) -> Line {
+        let line = Line::default();
+        for name in names {
+            line.push(Waiter::of_one(task(*name), Wish::Receive));
+        }
+        line
+    }
+
+    #[test]
+    fn whoever_comes_first_goes_first() {
+        let line = line_of(&[1, 2]);
+        assert_eq!(line.pop().map(|waiter| waiter.task), Some(task(1)));
+        line.push(Waiter::of_one(task(3), Wish::Pass));
+        assert_eq!(line.first().map(|waiter| waiter.task), Some(task(2)));
+        assert_eq!((line.len(), names(&line)), (2, vec![2, 3]));
+        assert!(line.is_empty() && line.first().is_none());
+        line.push(Waiter::of_one(task(4), Wish::Pass));
+        assert_eq!(names(&line), [4]);
+    }
+
+    #[test]
+    fn whoever_leaves_lets_the_others_keep_their_order() {
+        for gone in 1..=4 {
+            let line = line_of(&[1, 2, 3, 4]);
+            assert!(line.remove(task(gone), 0));
+            assert!(!line.remove(task(gone), 0) && !line.remove(task(5), 0));
+            let left: Vec<u64> = (1..=4).filter(|name| *name != gone).collect();
+            assert_eq!((line.len(), names(&line)), (3, left));
+        }
+        let line = line_of(&[1, 2]);
+        assert!(line.remove(task(2), 0) && line.remove(task(1), 0));
+        assert_eq!((line.is_empty(), line.len()), (true, 0));
+    }
+
+    #[test]
+    fn a_task_leaves_with_the_case_that_is_meant() {
+        let line = Line::default();
+        for case in 0..3 {
+            let (task, wish) = (task(1), Wish::Receive);
+            line.push(Waiter { task, wish, case });
+        }
+        assert!(line.remove(task(1), 1) && !line.remove(task(1), 3));
+        let cases: Vec<_> = std::iter::from_fn(|| line.pop())
+            .map(|waiter| waiter.case)
+            .collect();
+        assert_eq!(cases, [0, 2]);
+    }
+}
