@@ -136,8 +136,8 @@ impl Runtime {
         self.drive(state, Goal::End(None))
     }
 
-    /// Every task that is ready now runs once, and so on while nothing else is to be looked at. What it calls seldom is kept out of line: the loop then has registers
-    /// enough.
+    /// Every task that is ready now runs once, and again while nothing else is to be looked at. What it calls seldom is
+    /// kept out of line: the loop then has registers enough.
     #[inline(never)]
     fn round(&self, state: State, goal: Goal) -> Result<Option<Outcome>, Fault> {
         if self.has_dropped() {
