@@ -244,6 +244,44 @@ describe("a mutex", function()
     end)
   end)
 
+  it("is told of to who waits, however many its owner has had between", function()
+    helper.run(function()
+      local mutexes, outcome = {}, nil
+      for i = 1, 20 do
+        mutexes[i] = coev.mutex.new()
+      end
+      coev.spawn(function()
+        for i = 1, 40 do
+          local mutex = mutexes[(i - 1) % 20 + 1]
+          mutex:lock()
+          local waiter = coev.spawn(function()
+            assert.same({ true }, { mutex:lock() })
+            mutex:unlock()
+          end)
+          coev.yield()
+          mutex:unlock()
+          assert.is_true(waiter:join())
+        end
+        for i = 1, 20 do
+          mutexes[i]:lock()
+        end
+        outcome = coev.spawn(function()
+          local results = {}
+          for i = 1, 20 do
+            results[i] = select(2, mutexes[i]:lock())
+          end
+          return results
+        end)
+        coev.yield()
+      end):join()
+      local ok, results = outcome:join()
+      assert.is_true(ok)
+      for i = 1, 20 do
+        assert.equal("abandoned", results[i])
+      end
+    end)
+  end)
+
   -- Not in helper.run, which holds the handles.
   it("that a weak task holds or waits for is given on when the task is dropped", function()
     local mutex = coev.mutex.new()

@@ -3,8 +3,119 @@
 -- a call of a C function takes 25 and ends the trace. Called with the natives, and the marks with which a parked call
 -- is resumed that is to raise, or whose bytes lie ready; answers the function that puts a guard around another one.
 local natives, ALARM, BYTES = ...
+
+-- Makes the guards of methods that ask first, by what they ask. What is none of their business (other objects, rare
+-- arguments, what has to wait) is the raw function's. Each method gets a copy of the code for itself: what compiled
+-- code knows to belong to one function alone it takes for constants, and looks at no upvalue. So these have none from
+-- outside. A question answers 0 for no, 1 for done and true, 2 for done and nothing; and from 4 on there is something
+-- to be settled.
+local makers = {}
+
+function makers.call(type, getmetatable, ending, settle, _, _, raw, class, ask)
+  return function(self, a, b)
+    local x, y
+    if a == nil and b == nil then
+      if type(self) == "userdata" and getmetatable(self) == class then
+        local answer = ask(self, 0)
+        if answer ~= 0 then
+          if answer >= 4 then answer = settle(answer) end
+          if answer == 1 then return true end
+          return
+        end
+      end
+      x, y = raw(self)
+    else
+      x, y = raw(self, a, b)
+    end
+    return ending(x, y)
+  end
+end
+
+-- The key is the caller's before the value lies there, and the object's afterwards: what a finalizer or a hook does in
+-- between cannot come into conflict with it. Most of what is refused is so at once, before the table is looked for.
+function makers.store(type, getmetatable, ending, settle, owned, own_table, raw, class, claim, hand)
+  return function(self, value, timeout)
+    local x, y
+    if value ~= nil and timeout == nil then
+      if type(self) == "userdata" and getmetatable(self) == class then
+        local key = claim(self, 0)
+        if key ~= 0 then
+          local own = owned[self] or own_table(self)
+          own[key] = value
+          local answer = hand(self, key)
+          if answer ~= 0 then
+            if answer >= 4 then settle(answer) end
+            return true
+          end
+          own[key] = nil
+        end
+      end
+      x, y = raw(self, value)
+    else
+      x, y = raw(self, value, timeout)
+    end
+    return ending(x, y)
+  end
+end
+
+-- A function that says whether an object gives a value away at once, and that value.
+function makers.taking(_, _, _, settle, owned, own_table, take, free)
+  return function(self)
+    local own = owned[self] or own_table(self)
+    local key = take(self, 0)
+    if key == 0 then return false end
+    local value = own[key]
+    own[key] = nil
+    local answer = free(self, key)
+    if answer ~= 0 then settle(answer) end
+    return true, value
+  end
+end
+
+function makers.take(type, getmetatable, ending, _, _, _, raw, class, take_now)
+  return function(self, timeout)
+    local x, y
+    if timeout == nil then
+      if type(self) == "userdata" and getmetatable(self) == class then
+        local found, value = take_now(self)
+        if found then return value end
+      end
+      x, y = raw(self)
+    else
+      x, y = raw(self, timeout)
+    end
+    return ending(x, y)
+  end
+end
+
+-- The loop calls it with its last value, which is not looked at.
+function makers.next(type, getmetatable, ending, _, _, _, raw, class, take_now)
+  return function(self)
+    if type(self) == "userdata" and getmetatable(self) == class then
+      local found, value = take_now(self)
+      if found then return value end
+    end
+    local x, y = raw(self)
+    return ending(x, y)
+  end
+end
+
+function makers.try_take(type, getmetatable, ending, _, _, _, raw, class, take_now)
+  return function(self)
+    if type(self) == "userdata" and getmetatable(self) == class then
+      local found, value = take_now(self)
+      if found then return true, value end
+    end
+    local x, y = raw(self)
+    return ending(x, y)
+  end
+end
+
+-- Guards ----------------------------------------------------------------------
+
 local error, getmetatable, setmetatable, type = error, getmetatable, setmetatable, type
 local pcall, require = pcall, require
+local loadstring, dump = loadstring, type(string) == "table" and string.dump
 local jit, alarm = rawget(_G, "jit"), natives.alarm
 
 -- What a call returns that has no more than two results; raises where it is to raise. (Only a call with a known number
@@ -19,19 +130,15 @@ end
 
 -- The FFI, and the types of questions. None where there is none, or where nothing is compiled: the interpreter takes
 -- five times as long for such a call as for one of a C function.
-local ffi, QUESTION, COMPARISON
+local ffi, QUESTION
 local function find_ffi()
   if type(jit) ~= "table" or not jit.status() then return end
   local library = require "ffi"
   QUESTION = library.typeof("int32_t (*)(void *, uint32_t)")
-  COMPARISON = library.typeof("uint32_t (*)(void *, uint32_t, uint32_t, uint32_t)")
   -- Somebody else may call something so.
   if type(library.new(QUESTION)) == "cdata" then ffi = library end
 end
 pcall(find_ffi)
-
--- What questions answer: done, and the call returns true; added to it, that the runtime has something to tell.
-local TRUE, UNSETTLED = 1, 4
 
 -- The tables of objects, which hold what Lua values the objects have.
 local owned = setmetatable({}, { __mode = "kv" })
@@ -41,102 +148,32 @@ local function own_table(self)
   return own
 end
 
--- Tells what is to be told, and answers what has been answered beside that.
+-- The runtime has something to tell: lets it, and answers what has been answered beside that.
+local UNSETTLED = 4
 local function settle(answer)
   natives.settle()
   return answer - UNSETTLED
 end
 
--- The guards of methods that ask first, by what they ask. What is none of their business (other objects, arguments
--- that are rare or wrong, what has to wait) is the raw function's.
-local asking = {}
-
-function asking.call(raw, class, ask)
-  return function(self, a, b)
-    if a == nil and b == nil and type(self) == "userdata" and getmetatable(self) == class then
-      local answer = ask(self, 0)
-      if answer ~= 0 then
-        if answer >= UNSETTLED then answer = settle(answer) end
-        if answer == TRUE then return true end
-        return
-      end
-    end
-    local x, y = raw(self, a, b)
-    return ending(x, y)
-  end
+-- The guard of that kind: what all of them get comes before what is about the one method.
+local function make(kind, ...)
+  local maker = makers[kind]
+  local ok, copy = pcall(function()
+    return loadstring(dump(maker))
+  end)
+  return (ok and copy or maker)(type, getmetatable, ending, settle, owned, own_table, ...)
 end
 
--- The key is the caller's before the value lies there, and the object's afterwards: what a finalizer or a hook does in
--- between cannot come into conflict with it.
-function asking.store(raw, class, claim, hand)
-  return function(self, value, timeout)
-    if value ~= nil and timeout == nil and type(self) == "userdata" and getmetatable(self) == class then
-      local own = owned[self] or own_table(self)
-      local key = claim(self, 0)
-      if key ~= 0 then
-        own[key] = value
-        local answer = hand(self, key)
-        if answer ~= 0 then
-          if answer >= UNSETTLED then settle(answer) end
-          return true
-        end
-        own[key] = nil
-      end
-    end
-    local x, y = raw(self, value, timeout)
-    return ending(x, y)
+-- The guard around the method of a class, which asks these questions.
+local function asking(raw, class, kind, first, second, third)
+  first, second = ffi.cast(QUESTION, first), ffi.cast(QUESTION, second)
+  if kind == "call" or kind == "store" then return make(kind, raw, class, first, second) end
+  local take_now = make("taking", first, second)
+  if third then
+    -- For coev.select.
+    natives.channel_class, natives.receive_now, natives.has_something = class, take_now, ffi.cast(QUESTION, third)
   end
-end
-
--- A function that says whether an object gives a value away at once, and that value.
-local function taking(take, free)
-  return function(self)
-    local own = owned[self] or own_table(self)
-    local key = take(self, 0)
-    if key == 0 then return false end
-    local value = own[key]
-    own[key] = nil
-    if free(self, key) ~= 0 then natives.settle() end
-    return true, value
-  end
-end
-
-function asking.take(raw, class, take, free)
-  local take_now = taking(take, free)
-  return function(self, timeout)
-    if timeout == nil and type(self) == "userdata" and getmetatable(self) == class then
-      local found, value = take_now(self)
-      if found then return value end
-    end
-    local x, y = raw(self, timeout)
-    return ending(x, y)
-  end
-end
-
-function asking.next(raw, class, take, free)
-  local take_now = taking(take, free)
-  return function(self)
-    if type(self) == "userdata" and getmetatable(self) == class then
-      local found, value = take_now(self)
-      if found then return value end
-    end
-    local x, y = raw(self)
-    return ending(x, y)
-  end
-end
-
-function asking.try_take(raw, class, take, free, compare)
-  local take_now = taking(take, free)
-  -- For coev.select.
-  natives.channel_class, natives.receive_now, natives.compare = class, take_now, ffi.cast(COMPARISON, compare)
-  return function(self)
-    if type(self) == "userdata" and getmetatable(self) == class then
-      local found, value = take_now(self)
-      if found then return true, value end
-    end
-    local x, y = raw(self)
-    return ending(x, y)
-  end
+  return make(kind, raw, class, take_now)
 end
 
 -- Waits ----------------------------------------------------------------------
@@ -158,7 +195,7 @@ local FLOWING = { receive = true, receiveany = true, receiveuntil = true, send =
 -- that are called most take no list of arguments: on LuaJIT that makes a switch 8 ns cheaper.
 return function(raw, name, waits, class, metatable, kind, first, second, third)
   if kind and ffi then
-    return asking[kind](raw, metatable, ffi.cast(QUESTION, first), ffi.cast(QUESTION, second), third)
+    return asking(raw, metatable, kind, first, second, third)
   elseif not waits then
     return raw
   elseif name == "yield" then
@@ -170,8 +207,8 @@ return function(raw, name, waits, class, metatable, kind, first, second, third)
       if raw(seconds) == ALARM then error(alarm(), 0) end
     end
   elseif name == "choose" then
-    return function(cases, timeout)
-      local index, a, b = raw(cases, timeout)
+    return function(cases, timeout, only_receives)
+      local index, a, b = raw(cases, timeout, only_receives)
       if index == ALARM then error(alarm(), 0) end
       return index, a, b
     end

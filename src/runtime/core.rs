@@ -117,24 +117,25 @@ impl Core {
     /// Makes a parked task ready.
     #[inline]
     pub(super) fn wake(&mut self, task: TaskId) {
-        let Some(record) = self.tasks.get(task) else {
-            return;
-        };
-        match record.phase {
-            Phase::Parked | Phase::Suspended => {
-                record.phase = Phase::Ready;
-                if record
-                    .rarities
-                    .as_ref()
-                    .is_some_and(|rarities| rarities.loose)
-                {
-                    self.woken_loose.push(task);
-                }
-                self.queue.push(task);
+        if self.tasks.get(task).is_some() {
+            self.wake_known(task);
+        }
+    }
+
+    /// The same for one that has not ended.
+    #[inline(always)]
+    pub(super) fn wake_known(&mut self, task: TaskId) {
+        let record = self.tasks.running(task);
+        if record.phase.is_waiting() {
+            record.phase = Phase::Ready;
+            let rarities = record.rarities.as_ref();
+            if rarities.is_some_and(|rarities| rarities.loose) {
+                self.woken_loose.push(task);
             }
+            self.queue.push(task);
+        } else if record.phase == Phase::Running {
             // If it is polling, whoever is about to park it sees that it need not wait.
-            Phase::Running => record.woken = true,
-            Phase::New | Phase::Ready | Phase::Vacant => {}
+            record.woken = true;
         }
     }
 

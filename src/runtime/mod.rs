@@ -15,6 +15,7 @@ mod operation;
 mod parked;
 mod report;
 mod resolver;
+mod rounds;
 mod scopes;
 mod select;
 mod signal;

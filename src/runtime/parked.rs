@@ -3,7 +3,8 @@
 use super::Operation;
 use super::events::Wait;
 use super::stream::Receive;
-use super::sync::Place;
+use super::sync::{Choice, Place, Waitable, Wish};
+use std::rc::Rc;
 
 /// Stands for an operation in the record of its task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,26 +82,66 @@ impl Parked {
     /// The same, for one that is none of those that are kept elsewhere.
     #[inline]
     pub(super) fn keep(&mut self, operation: Operation) -> Ticket {
-        if let Some(place) = self.free.pop() {
-            self.operations[place as usize] = Some(operation);
-            return Ticket(place);
+        let (ticket, free) = self.free_operation();
+        *free = Some(operation);
+        ticket
+    }
+
+    /// Keeps a wait at several objects.
+    pub(super) fn put_choice(&mut self, choice: Box<Choice>) -> Ticket {
+        let (ticket, free) = self.free_operation();
+        *free = Some(Operation::Choice(choice));
+        ticket
+    }
+
+    /// Gives a wait at several objects back, where the ticket stands for one.
+    pub(super) fn take_choice(&mut self, ticket: Ticket) -> Option<Box<Choice>> {
+        let place = self.operations.get_mut(ticket.0 as usize)?;
+        if !matches!(place, Some(Operation::Choice(_))) {
+            return None;
         }
-        self.operations.push(Some(operation));
-        Ticket(
-            u32::try_from(self.operations.len() - 1)
-                .expect("fewer than 2^32 operations fit into memory"),
-        )
+        let Some(Operation::Choice(choice)) = place.take() else {
+            return None;
+        };
+        self.free.push(ticket.0);
+        Some(choice)
+    }
+
+    /// Takes what an operation is kept in, and its ticket.
+    #[inline(always)]
+    fn free_operation(&mut self) -> (Ticket, &mut Option<Operation>) {
+        let at = self.free.pop().unwrap_or_else(|| self.add_operation());
+        (Ticket(at), &mut self.operations[at as usize])
+    }
+
+    /// Makes room for one operation more.
+    #[cold]
+    fn add_operation(&mut self) -> u32 {
+        self.operations.push(None);
+        u32::try_from(self.operations.len() - 1)
+            .expect("fewer than 2^32 operations fit into memory")
     }
 
     /// Keeps a wait at one object.
+    fn put_place(&mut self, place: Place) -> Ticket {
+        let (ticket, free) = self.free_place();
+        *free = Some(place);
+        ticket
+    }
+
+    /// Keeps a wait at an object in whose line it stands: it is put together where it is to lie.
     #[inline(always)]
-    pub(super) fn put_place(&mut self, place: Place) -> Ticket {
+    pub(super) fn put_entered(&mut self, object: Rc<Waitable>, wish: Wish) -> Ticket {
+        let (ticket, free) = self.free_place();
+        *free = Some(Place::entered(object, wish));
+        ticket
+    }
+
+    /// Takes what a wait at one object is kept in, and its ticket.
+    #[inline(always)]
+    fn free_place(&mut self) -> (Ticket, &mut Option<Place>) {
         let at = self.free_places.pop().unwrap_or_else(|| self.add_place());
-        let before = self.places[at as usize].replace(place);
-        debug_assert!(before.is_none(), "what is free is empty");
-        // So that nothing has to be seen to while the new one is written.
-        std::mem::forget(before);
-        Ticket(Ticket::PLACES | at)
+        (Ticket(Ticket::PLACES | at), &mut self.places[at as usize])
     }
 
     /// Makes room for one wait more.

@@ -3,6 +3,7 @@
 use super::core::Body;
 use super::nest::Nest;
 use super::operation::Poll;
+use super::rounds::go_on_plainly;
 use super::wait::BUDGET;
 use super::{Runtime, now};
 use crate::error::Fault;
@@ -136,44 +137,43 @@ impl Runtime {
         self.drive(state, Goal::End(None))
     }
 
-    /// Every task that is ready now runs once. What it calls seldom is kept out of line: the loop then has registers
-    /// enough.
+    /// Every task that is ready now runs once, and again while nothing else is to be looked at. What it calls seldom is
+    /// kept out of line: the loop then has registers enough.
     #[inline(never)]
     fn round(&self, state: State, goal: Goal) -> Result<Option<Outcome>, Fault> {
         self.bury(state)?;
         let mut core = self.core.borrow_mut();
         core.queue.begin_round();
-        while let Some(task) = core.queue.pop() {
+        let parked = loop {
+            let task = match self.next_ready(&mut core, goal) {
+                Ok(task) => task,
+                Err(parked) => break parked,
+            };
             let Some(record) = core.tasks.get(task) else {
                 continue;
             };
             let co = record.body.co;
-            let mut count = 0;
-            // Most tasks have only given way.
-            if record.has_only_given_way() && record.body.holds_nothing() && co.is_parked() {
-                record.phase = Phase::Running;
-            } else if record.is_just_new() && !co.is_none() {
-                record.phase = Phase::Running;
-                count = record.body.kept;
+            let count = if let Some(values) = go_on_plainly(record) {
+                values
             } else if let Some(receive) = core.take_reader(task) {
                 drop(core);
                 let read = self.read_at_turn(state, task, co, receive)?;
                 core = self.core.borrow_mut();
                 let Some(values) = read else { continue };
-                count = values;
+                values
             } else if let Some(values) = self.answer_served(&mut core, task) {
-                count = values;
+                values
             } else {
                 let station = Station::of(core.record(task));
                 drop(core);
                 let arrival = self.arrive(state, goal, task, station)?;
                 core = self.core.borrow_mut();
                 match arrival {
-                    Arrival::Resume(values) => count = values,
+                    Arrival::Resume(values) => values,
                     Arrival::NotYet => continue,
                     Arrival::Goal(outcome) => return Ok(Some(outcome)),
                 }
-            }
+            };
             core.switches += 1;
             drop(core);
 
@@ -197,8 +197,7 @@ impl Runtime {
                 self.look_outside(state, None)?;
                 core = self.core.borrow_mut();
             }
-        }
-        let parked = core.has_parked_for_long();
+        };
         drop(core);
         if parked {
             self.loosen_parked(state, false);

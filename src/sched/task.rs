@@ -185,7 +185,7 @@ impl<T: Default> Tasks<T> {
         (task.generation == id.generation() && task.phase != Phase::Vacant).then_some(task)
     }
 
-    /// The task that runs: it cannot have ended.
+    /// A task that cannot have ended: one that runs, say.
     #[inline]
     pub(crate) fn running(&mut self, id: TaskId) -> &mut Task<T> {
         let task = &mut self.places[id.index() as usize];

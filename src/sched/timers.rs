@@ -90,14 +90,18 @@ impl Timers {
     }
 
     /// Stops the timer of `owner`, if it runs.
+    #[inline(always)]
     pub(crate) fn stop(&mut self, owner: u32) {
-        let Some(start) = self.starts.get_mut(owner as usize) else {
-            return;
-        };
-        let sequence = std::mem::replace(start, NEVER);
-        if sequence == NEVER {
-            return;
+        if let Some(start) = self.starts.get_mut(owner as usize)
+            && *start != NEVER
+        {
+            let sequence = std::mem::replace(start, NEVER);
+            self.stop_one(sequence);
         }
+    }
+
+    /// Forgets the deadline that was started so.
+    fn stop_one(&mut self, sequence: u32) {
         self.running -= 1;
         // Many a deadline is stopped as soon as it was started.
         if self

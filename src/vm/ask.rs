@@ -12,10 +12,6 @@ use std::os::raw::{c_int, c_void};
 /// A question to the object in a userdata with that memory, about what lies under a key, if any.
 pub(crate) type Question = extern "C" fn(*const c_void, u32) -> i32;
 
-/// Whether the object in a userdata with that memory gives a value away at once: then the first answers, counted from the
-/// third, of what was found before and the second number; else what was found before. 0 is nothing.
-pub(crate) type Comparison = extern "C" fn(*const c_void, u32, u32, u32) -> u32;
-
 /// What a method without a timeout asks before it calls Rust through the C API, where Lua can ask.
 #[derive(Clone, Copy)]
 pub(crate) enum AtOnce {
@@ -27,8 +23,8 @@ pub(crate) enum AtOnce {
     Take(Question, Question),
     /// The same as a step of a loop, which is called with the last value.
     Next(Question, Question),
-    /// The same with true before the value; and for many objects: which comes first?
-    TryTake(Question, Question, Comparison),
+    /// The same with true before the value; and for those that look at many objects: is there one?
+    TryTake(Question, Question, Question),
 }
 
 /// "No": the call goes the usual way.
@@ -68,7 +64,7 @@ impl AtOnce {
 
     /// What a method asks that says whether there is a value.
     pub(crate) const fn try_take<H: Host<Holder: Keeps<H>>>() -> AtOnce {
-        AtOnce::TryTake(ask_take::<H>, ask_free::<H>, compare::<H>)
+        AtOnce::TryTake(ask_take::<H>, ask_free::<H>, ask_whether::<H>)
     }
 
     /// Pushes its kind and the addresses of its questions; answers how many values these are. `[-0, +(3 | 4), m]`
@@ -88,8 +84,8 @@ impl AtOnce {
             ffi::lua_pushstring(l, kind.as_ptr());
             ffi::lua_pushlightuserdata(l, first as *mut c_void);
             ffi::lua_pushlightuserdata(l, second as *mut c_void);
-            if let AtOnce::TryTake(.., compare) = self {
-                ffi::lua_pushlightuserdata(l, compare as *mut c_void);
+            if let AtOnce::TryTake(.., whether) = self {
+                ffi::lua_pushlightuserdata(l, whether as *mut c_void);
                 return 4;
             }
         }
@@ -163,18 +159,7 @@ extern "C" fn ask_free<H: Host<Holder: Keeps<H>>>(memory: *const c_void, key: u3
     })
 }
 
-/// As `Comparison` says. Both numbers are counted on from `start`, and what is below that comes last.
-extern "C" fn compare<H: Host<Holder: Keeps<H>>>(
-    memory: *const c_void,
-    found: u32,
-    number: u32,
-    start: u32,
-) -> u32 {
-    let gives = ask::<H>(memory, |_, object| i32::from(object.has_something()));
-    let is_nearer = found == 0 || number.wrapping_sub(start) < found.wrapping_sub(start);
-    if gives != NO && is_nearer {
-        number
-    } else {
-        found
-    }
+/// Answers whether the object would give a value away at once, or tell that there will be none.
+extern "C" fn ask_whether<H: Host<Holder: Keeps<H>>>(memory: *const c_void, _: u32) -> i32 {
+    ask::<H>(memory, |_, object| i32::from(object.has_something()))
 }

@@ -190,13 +190,12 @@ impl Coroutine {
         // SAFETY: the caller's promise; a parked coroutine has four free slots above what it keeps.
         unsafe {
             compat::user_value(co, object); // t
-            let table = ffi::lua_gettop(co);
-            compat::raw_get(co, table, key.into()); // t v
-            ffi::lua_replace(co, to); // t
+            compat::raw_get(co, -1, key.into()); // t v
             if take {
-                ffi::lua_pushnil(co); // t nil
-                ffi::lua_rawseti(co, table, key.into()); // t
+                ffi::lua_pushnil(co); // t v nil
+                ffi::lua_rawseti(co, -3, key.into()); // t v
             }
+            ffi::lua_replace(co, to); // t
         }
     }
 

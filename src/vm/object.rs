@@ -81,8 +81,23 @@ struct Payload {
     has_table: Cell<bool>,
     /// The class: what its metatable says, in two calls less.
     class: Cell<Class>,
+    /// Where the value of that type lies, or null: what the next one would say after a look at its table of methods.
+    value: Cell<*const c_void>,
     /// The object. `None` after `__gc`.
     object: Option<Rc<dyn Object>>,
+}
+
+impl Payload {
+    /// The value, if it is there.
+    ///
+    /// # Safety
+    /// The id is that of `T`. The reference is used only while somebody holds the userdata, and `__gc` is not called.
+    #[inline(always)]
+    unsafe fn value<'a, T: Object>(&self) -> Option<&'a T> {
+        // SAFETY: the caller's promise: the id is written with the address of a value of its type, which lives as long
+        // as the counted reference beside it.
+        unsafe { self.value.get().cast::<T>().as_ref() }
+    }
 }
 
 /// Pushes a new userdata that holds `object`. `[-0, +1, m]`
@@ -108,6 +123,7 @@ pub(super) unsafe fn push(
             host: library.host,
             has_table: Cell::new(false),
             class: Cell::new(class),
+            value: Cell::new(std::ptr::null()),
             object: None,
         });
         compat::raw_get(
@@ -117,6 +133,7 @@ pub(super) unsafe fn push(
         );
         ffi::lua_setmetatable(l, -2);
         (*memory).id = Any::type_id(&**object);
+        (*memory).value.set(Rc::as_ptr(&*object).cast());
         (*memory).object = Some(Rc::clone(&*object));
     }
 }
@@ -177,10 +194,7 @@ unsafe fn payload(l: *mut lua_State, index: c_int, id: TypeId) -> Option<*const 
 #[inline(always)]
 pub(super) unsafe fn typed<'a, T: Object>(l: *mut lua_State, index: c_int) -> Option<&'a T> {
     // SAFETY: the id says that the object is a `T`; the counted reference lives as long as the userdata.
-    unsafe {
-        let object = (*payload(l, index, TypeId::of::<T>())?).object.as_ref()?;
-        Some(&*Rc::as_ptr(object).cast::<T>())
-    }
+    unsafe { (*payload(l, index, TypeId::of::<T>())?).value() }
 }
 
 /// As `typed`, for an object that is used by a method: with its host, and whether the userdata has a table of
@@ -196,12 +210,8 @@ pub(super) unsafe fn in_use<'a, H, T: Object>(
     // SAFETY: as in `typed`; the host lies where it lay when it made the object.
     unsafe {
         let payload = payload(l, index, TypeId::of::<T>())?;
-        let object = (*payload).object.as_ref()?;
-        Some((
-            &*(*payload).host.cast::<H>(),
-            &*Rc::as_ptr(object).cast::<T>(),
-            &(*payload).has_table,
-        ))
+        let value = (*payload).value()?;
+        Some((&*(*payload).host.cast::<H>(), value, &(*payload).has_table))
     }
 }
 
@@ -268,11 +278,7 @@ pub(super) unsafe fn in_use_at<'a, H, T: Object>(memory: *const c_void) -> Optio
         if (*payload).id != TypeId::of::<T>() {
             return None;
         }
-        let object = (*payload).object.as_ref()?;
-        Some((
-            &*(*payload).host.cast::<H>(),
-            &*Rc::as_ptr(object).cast::<T>(),
-        ))
+        Some((&*(*payload).host.cast::<H>(), (*payload).value()?))
     }
 }
 
@@ -377,6 +383,7 @@ pub(super) unsafe extern "C-unwind" fn collect(l: *mut lua_State) -> c_int {
         let own = ffi::lua_getmetatable(l, 1) != 0
             && ffi::lua_rawequal(l, -1, ffi::lua_upvalueindex(1)) != 0;
         if own && let Some(object) = (*memory).object.take() {
+            (*memory).value.set(std::ptr::null());
             // A panic must not cross into Lua; there is nothing to be told here.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 object.collected();

@@ -87,7 +87,7 @@ pub(super) unsafe fn push_kept(l: *mut lua_State, index: c_int, key: u32, take: 
             ffi::lua_pushnil(l); // t v nil
             ffi::lua_rawseti(l, -3, key.into()); // t v
         }
-        ffi::lua_remove(l, -2); // v
+        ffi::lua_replace(l, -2); // v
     }
 }
 

@@ -175,9 +175,7 @@ where
                 if let Some(key) = unused {
                     push_kept(l, 1, key, true);
                 }
-                if quick == Quick::Park {
-                    ffi::lua_settop(l, arguments);
-                }
+                // One that waits keeps the table, too.
                 if quick != Quick::No {
                     return finish(l, host, quick);
                 }

@@ -373,6 +373,13 @@ impl<'a> Stack<'a> {
         unsafe { compat::raw_get_type(self.l, slot, index.into()) == ffi::LUA_TTABLE }
     }
 
+    /// Pushes an item of the table at `slot`, where there is one for sure.
+    #[inline(always)]
+    pub(crate) fn push_item_of(&self, slot: i32, index: i32) {
+        // SAFETY: as in `push_field`.
+        unsafe { compat::raw_get(self.l, slot, index.into()) }
+    }
+
     /// Pushes an item of the table at `slot`, where there is one for sure; answers its bytes if it is a string. It stays
     /// on the stack as long as they are used.
     #[inline(always)]

@@ -65,7 +65,7 @@ fn send(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     check_value(stack)?;
     let timeout = stack.opt_seconds(slot::SECOND)?;
     let key = state!(object, Channel).claim();
-    wait(runtime, stack, object, Wish::Send(key), timeout)
+    wait(runtime, stack, object, Wish::send(key), timeout)
 }
 
 /// `channel:try_send(value)`

@@ -7,12 +7,12 @@
 local coev, natives = ...
 local error, getmetatable, next, pairs, setmetatable, tostring, type =
   error, getmetatable, next, pairs, setmetatable, tostring, type
-local unpack = table.unpack or unpack
+local unpack, floor = table.unpack or unpack, math.floor
 local take, choose, await, stow = natives.take, natives.choose, natives.await, natives.stow
 local here, poke = natives.here, natives.wake
 -- The natives have these once channels are there.
 local channel_class = coev.channel and natives.channel_class
-local receive_now, compare = natives.receive_now, natives.compare
+local receive_now, has_something = natives.receive_now, natives.has_something
 local readiness_of, pcall, now = natives.readiness_of, natives.pcall, coev.now
 local spawn, current = coev.spawn, natives.current
 
@@ -223,25 +223,31 @@ local function select_late(cases, timeout)
 end
 
 -- Takes what is there, where all cases receive from channels: compiled code asks eight of these in the time of one
--- call through the C API. All are asked, the same way each time, so that the loop is compiled as one; which of those
--- ready is the first from a start that is another one each time is Rust's to say. (The fractions of multiples of the
--- golden ratio are spread evenly.)
+-- call through the C API. It begins with another one each time. (The fractions of multiples of the golden ratio are
+-- spread evenly.) Answers nil and true where all do and nothing is there.
 local GOLDEN, fraction = (5 ^ 0.5 - 1) / 2, 0
 local function look_at_channels(cases)
-  local first, count = 0, #cases
+  local count = #cases
   fraction = (fraction + GOLDEN) % 1
-  local start = fraction * count
-  start = start - start % 1 + 1
-  for index = 1, count do
+  local index, found = floor(fraction * count), false
+  for _ = 1, count do
+    index = index + 1
+    if index > count then index = 1 end
     local case = cases[index]
     if type(case) ~= "table" or case[2] ~= "receive" then return nil end
     local channel = case[1]
     if type(channel) ~= "userdata" or getmetatable(channel) ~= channel_class then return nil end
-    first = compare(channel, first, index, start)
+    if has_something(channel, 0) ~= 0 then
+      found = true
+      break
+    end
   end
-  if first == 0 then return nil end
-  local found, value = receive_now(cases[first][1])
-  if found then return first, value end
+  if found then
+    local taken, value = receive_now(cases[index][1])
+    if taken then return index, value end
+    return nil
+  end
+  return nil, count > 0
 end
 
 function coev.select(cases)
@@ -253,11 +259,13 @@ function coev.select(cases)
   if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
     error("bad argument #1 to 'select' (field 'timeout' is not a number)", 2)
   end
+  local only_receives
   if receive_now and cases[1] ~= nil then
     local index, value = look_at_channels(cases)
     if index then return index, value end
+    only_receives = value
   end
-  local index, a, b = choose(cases, cases.default and 0 or timeout)
+  local index, a, b = choose(cases, cases.default and 0 or timeout, only_receives)
   if index then return index, a, b end
   if index == nil then
     if cases.default then return nil, "default" end

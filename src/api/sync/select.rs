@@ -34,6 +34,8 @@ mod slot {
     pub(super) const OBJECTS: i32 = 4;
     /// Seconds, of `choose`.
     pub(super) const PATIENCE: i32 = 2;
+    /// Is it known of all cases that they receive from channels?
+    pub(super) const KNOWN: i32 = 3;
     /// The first object, of `choose`.
     pub(super) const CHOSEN: i32 = 3;
 }
@@ -143,10 +145,11 @@ fn try_case(
     Some(Some(object.reply(wish, given, at)))
 }
 
-/// `choose(cases, [seconds])` → as `coev.select`; nothing where none can be and the time is over at once; false where there
+/// `choose(cases, [seconds], [only_receives])` → as `coev.select`; nothing where none can be and the time is over at once; false where there
 /// are many cases, or one that is no object or sends.
 fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     let timeout = stack.opt_seconds(slot::PATIENCE)?;
+    let known = !stack.is_absent(slot::KNOWN) && stack.boolean(slot::KNOWN)?;
     let count = stack.length(slot::CASES);
     let start = runtime.next_start(count);
     if !(1..=FEW).contains(&count) {
@@ -156,25 +159,29 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     if !stack.has_room(SLOTS * count + SPARE) {
         return Err(Fault::misuse("not enough memory"));
     }
+    let slots = if known { SLOTS - 1 } else { SLOTS };
     let mut seen = [None; FEW as usize];
-    let mut index = start;
     for (offset, seen) in (0..count).zip(&mut seen) {
-        index = if index == count { 1 } else { index + 1 };
-        let at = slot::CHOSEN + SLOTS * offset;
-        let Some((object, wish)) = push_plain_case(runtime, stack, index, at) else {
+        let (index, at) = place_of(start, offset, count, slots);
+        let Some((object, wish)) = push_plain_case(runtime, stack, index, at, known) else {
             return answer(false);
         };
         // The object lies behind its case, and arguments are counted from 0.
         if let Some(reply) = try_at_once(runtime, object, wish, at) {
             return Ok(Outcome::Reply(reply.behind(i64::from(index))));
         }
-        *seen = Some((object, wish, index, at));
+        *seen = Some(object);
     }
     if timeout.is_some_and(|timeout| timeout <= 0.0) {
         return answer(());
     }
     let mut choice = runtime.new_choice();
-    for (object, wish, index, at) in seen.into_iter().flatten() {
+    for (offset, object) in (0..count).zip(&seen) {
+        let Some(object) = object else { break };
+        let (index, at) = place_of(start, offset, count, slots);
+        let Some(wish) = plain_wish(runtime, object) else {
+            break;
+        };
         choice.add(Case {
             object: object.share(),
             wish,
@@ -191,32 +198,51 @@ fn choose(runtime: &Runtime, stack: &Stack) -> Result<Outcome, Fault> {
     runtime.wait(stack, Operation::Choice(choice), Deadline::after(timeout))
 }
 
-/// Values that each case leaves on the stack.
+/// Values that each case leaves on the stack; one less where it is known what is to be done with the object.
 const SLOTS: i32 = 3;
 /// Room for what the call answers.
 const SPARE: i32 = 12;
 
-/// Puts a case on the stack, its object and what is to be done with it, from the next slot `at` on; answers the object
-/// and what is wanted there. None where it is no object, or sends.
+/// The index of the case that is looked at after so many others, and the slot from which on it lies.
+#[inline(always)]
+fn place_of(start: i32, offset: i32, count: i32, slots: i32) -> (i32, i32) {
+    let index = start + offset;
+    let index = if index < count { index } else { index - count };
+    (index + 1, slot::CHOSEN + slots * offset)
+}
+
+/// What is wanted of an object in a case that does not send. None: nothing can be.
+#[inline(always)]
+fn plain_wish(runtime: &Runtime, object: &Waitable) -> Option<Wish> {
+    match &object.kind {
+        Kind::Channel(_) => Some(Wish::Receive),
+        _ => wish(runtime, object, None).ok(),
+    }
+}
+
+/// Puts a case on the stack, its object and, unless that is `known` to be to receive, what is to be done with it, from the
+/// next slot `at` on; answers the object and what is wanted there. None where it is no object, or sends.
 #[inline(always)]
 fn push_plain_case<'a>(
     runtime: &Runtime,
     stack: &Stack<'a>,
     index: i32,
     at: i32,
+    known: bool,
 ) -> Option<(&'a Waitable, Wish)> {
     if !stack.push_table_of(slot::CASES, index) {
         return None;
     }
-    stack.push_table_of(at, 1);
+    stack.push_item_of(at, 1);
     let object = stack.held_object::<Runtime>(at + 1)?;
+    if known {
+        return Some((object, plain_wish(runtime, object)?));
+    }
     let how = stack.push_bytes_of(at, 2);
-    let wish = match &object.kind {
-        Kind::Channel(_) if how == Some(b"receive") => Wish::Receive,
-        Kind::Channel(_) => return None,
-        _ => wish(runtime, object, None).ok()?,
-    };
-    Some((object, wish))
+    if matches!(object.kind, Kind::Channel(_)) && how != Some(b"receive") {
+        return None;
+    }
+    Some((object, plain_wish(runtime, object)?))
 }
 
 /// What a case answers that can be at once; its object is the argument `at`, counted from 0.
@@ -266,7 +292,7 @@ fn cases_with_keys(runtime: &Runtime, stack: &Stack) -> Result<Box<Choice>, Faul
             continue;
         };
         let wish = match stack.number_field(slot::KEYS, index) {
-            Some(key) => Wish::Send(key),
+            Some(key) => Wish::send(key),
             None => match wish(runtime, &object, Some(b"receive")) {
                 Err(NONE) => continue,
                 wish => wish.map_err(|problem| Fault::misuse(format!("'select': {problem}")))?,

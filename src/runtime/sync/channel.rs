@@ -71,6 +71,13 @@ impl Channel {
         self.store.release(key);
     }
 
+    /// What a wish would send is wanted no more.
+    pub(super) fn forget(&self, wish: Wish) {
+        if let Some(key) = wish.key() {
+            self.release(key);
+        }
+    }
+
     /// Would a receive not wait?
     #[inline(always)]
     pub(crate) fn has_something(&self) -> bool {
@@ -157,7 +164,7 @@ impl Channel {
         }
         while let Some(waiter) = self.senders.pop() {
             if runtime.give(waiter, Given::Done)
-                && let Wish::Send(key) = waiter.wish
+                && let Some(key) = waiter.wish.key()
             {
                 return Some(key);
             }
@@ -172,7 +179,7 @@ impl Channel {
                 return;
             };
             if runtime.give(waiter, Given::Done)
-                && let Wish::Send(key) = waiter.wish
+                && let Some(key) = waiter.wish.key()
             {
                 self.queue.borrow_mut().push_back(key);
             }
@@ -199,6 +206,7 @@ impl Channel {
     }
 
     /// Puts a task into the line for its wish.
+    #[inline(always)]
     pub(super) fn enter(&self, runtime: &Runtime, this: &Waitable, waiter: Waiter) {
         match waiter.wish {
             Wish::Send(_) => self.senders.push(waiter),

@@ -157,8 +157,8 @@ impl Choice {
 impl Case {
     /// It is not waited for any more.
     fn give_up(&self) {
-        if let (Kind::Channel(channel), Wish::Send(key)) = (&self.object.kind, self.wish) {
-            channel.release(key);
+        if let Kind::Channel(channel) = &self.object.kind {
+            channel.forget(self.wish);
         }
     }
 }
@@ -167,26 +167,26 @@ impl Runtime {
     /// Serves one case of a waiter, unless another has had its effect, and takes it out of the lines of the others;
     /// answers whether it takes what it is given.
     #[inline(never)]
-    pub(super) fn decide(&self, waiter: Waiter, given: Given) -> bool {
+    pub(super) fn decide(&self, task: TaskId, case: u32, given: Given) -> bool {
         let mut core = self.core.borrow_mut();
-        let Some(record) = core.tasks.get(waiter.task) else {
+        let Some(record) = core.tasks.get(task) else {
             return false;
         };
         let ticket = record.body.ticket;
         let Some(Operation::Choice(choice)) = core.parked.get(ticket) else {
             return false;
         };
-        if !choice.decide(waiter.case, given) {
+        if !choice.decide(case, given) {
             return false;
         }
         // Nobody behind it can go on for that: it wants no more than the first of any line does.
-        for (number, case) in (0..).zip(choice.cases.iter()) {
-            if number != waiter.case {
-                case.object.line(case.wish).remove(waiter.task, number);
-                case.give_up();
+        for (number, other) in (0..).zip(choice.cases.iter()) {
+            if number != case {
+                other.object.line(other.wish).remove(task, number);
+                other.give_up();
             }
         }
-        core.wake(waiter.task);
+        core.wake(task);
         if !core.woken_loose.is_empty() {
             self.has_woken_loose.set(true);
         }
@@ -216,7 +216,7 @@ impl Runtime {
         };
         choice.enter(self, task);
         let mut core = self.core.borrow_mut();
-        let ticket = core.parked.put(Operation::Choice(choice));
+        let ticket = core.parked.put_choice(choice);
         core.park_in_line(task, ticket);
         None
     }

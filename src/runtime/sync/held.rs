@@ -16,19 +16,21 @@ impl Runtime {
         }
     }
 
-    /// Notes that the end of the owner matters to a lock. The note may outlast the hold: a lock that goes to and fro is
-    /// noted once with each of those who share it.
-    #[inline]
-    pub(super) fn note_held(&self, owner: Owner, lock: &Rc<Waitable>) {
-        let Owner::Task(task) = owner else { return };
+    /// Notes that the end of the owner matters to a lock; answers whether it can. The note may outlast the hold: a lock
+    /// that goes to and fro is noted once with each of those who share it.
+    pub(super) fn note_held(&self, owner: Owner, lock: &Waitable) -> bool {
+        let Owner::Task(task) = owner else {
+            return false;
+        };
         let mut core = self.core.borrow_mut();
         let Some(record) = core.tasks.get(task) else {
-            return;
+            return false;
         };
         let held = &mut record.rarities.get_or_insert_default().held;
         if !held.iter().any(|other| is_same(other, lock)) {
-            add_held(held, owner, lock);
+            add_held(held, owner, lock.share());
         }
+        true
     }
 
     /// A task has ended: those who wait for what it holds learn of it.
@@ -72,21 +74,21 @@ impl Runtime {
 
 /// Adds a lock. Notes that have outlasted their holds go before the list would grow.
 #[cold]
-fn add_held(held: &mut Vec<Rc<dyn std::any::Any>>, owner: Owner, lock: &Rc<Waitable>) {
+fn add_held(held: &mut Vec<Rc<dyn std::any::Any>>, owner: Owner, lock: Rc<Waitable>) {
     if held.len() == held.capacity() {
         held.retain(|other| {
             let other = other.downcast_ref::<Waitable>();
             other.is_some_and(|other| match &other.kind {
-                Kind::Mutex(mutex) => mutex.is_locked_by(owner),
+                Kind::Mutex(mutex) => mutex.keeps_note(owner),
                 Kind::Rwlock(rwlock) => rwlock.is_held_by(owner),
                 _ => false,
             })
         });
     }
-    held.push(Rc::clone(lock) as _);
+    held.push(lock as _);
 }
 
 /// Is it the same lock?
-fn is_same(other: &Rc<dyn std::any::Any>, lock: &Rc<Waitable>) -> bool {
-    std::ptr::addr_eq(Rc::as_ptr(other), Rc::as_ptr(lock))
+fn is_same(other: &Rc<dyn std::any::Any>, lock: &Waitable) -> bool {
+    std::ptr::addr_eq(Rc::as_ptr(other), lock)
 }

@@ -13,6 +13,8 @@ pub(crate) struct Mutex {
     session: Cell<u64>,
     /// The last name of one.
     last: Cell<u64>,
+    /// Those who have been owners last and have it noted that their end matters to it: it need not be looked for.
+    noted: Cell<[Option<Owner>; 2]>,
     /// Who waits for it.
     pub(super) line: Line,
 }
@@ -35,6 +37,7 @@ impl Mutex {
             hold: Cell::new(Hold::Free),
             session: Cell::new(0),
             last: Cell::new(0),
+            noted: Cell::default(),
             line: Line::default(),
         }
     }
@@ -137,13 +140,27 @@ impl Mutex {
     }
 
     /// Somebody waits, or watches: the end of its owner must be told.
-    #[inline]
-    pub(super) fn note(&self, runtime: &Runtime, this: &Rc<Waitable>) {
+    #[inline(always)]
+    pub(super) fn note(&self, runtime: &Runtime, this: &Waitable) {
         if let Hold::Held(owner) = self.hold.get()
             && (!self.line.is_empty() || this.is_watched())
+            && !self.noted.get().contains(&Some(owner))
+            && runtime.note_held(owner, this)
         {
-            runtime.note_held(owner, this);
+            let [last, _] = self.noted.get();
+            self.noted.set([Some(owner), last]);
         }
+    }
+
+    /// Does a note with the owner outlast a look through all of these? Only while the mutex is the owner's.
+    pub(super) fn keeps_note(&self, owner: Owner) -> bool {
+        let keeps = self.is_locked_by(owner);
+        if !keeps {
+            let others = self.noted.get();
+            let others = others.map(|noted| noted.filter(|noted| *noted != owner));
+            self.noted.set(others);
+        }
+        keeps
     }
 
     /// Its owner lets go of it.

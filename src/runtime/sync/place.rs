@@ -35,7 +35,7 @@ impl Place {
 
     /// A wait that stands in the line.
     #[inline(always)]
-    pub(super) fn entered(object: Rc<Waitable>, wish: Wish) -> Place {
+    pub(in crate::runtime) fn entered(object: Rc<Waitable>, wish: Wish) -> Place {
         Place {
             entered: true,
             ..Place::new(object, wish)
@@ -92,18 +92,20 @@ impl Place {
 
     /// It never entered the line.
     pub(crate) fn give_up(&self) {
-        if let (Kind::Channel(channel), Wish::Send(key)) = (&self.object.kind, self.wish) {
-            channel.release(key);
+        if let Kind::Channel(channel) = &self.object.kind {
+            channel.forget(self.wish);
         }
     }
 
     /// What the call returns when its time is over.
     pub(crate) fn expired(&self) -> Reply {
-        match self.wish {
-            Wish::Send(key) => Reply::three(Value::Nil, "timeout", Value::Forgotten { at: 0, key }),
-            // The signal has come; only the mutex is still to be had.
-            _ if self.condition.is_some() => Reply::two(true, "timeout"),
-            _ => Reply::failure("timeout"),
+        if let Some(key) = self.wish.key() {
+            return Reply::three(Value::Nil, "timeout", Value::Forgotten { at: 0, key });
+        }
+        // Where the signal has come only the mutex is still to be had.
+        match self.condition {
+            Some(_) => Reply::two(true, "timeout"),
+            None => Reply::failure("timeout"),
         }
     }
 
@@ -121,7 +123,7 @@ impl Place {
 impl Runtime {
     /// Serves a waiter that has been taken out of its line, and wakes it; answers whether it takes what it is given. One
     /// that is being ended takes nothing.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give(&self, waiter: Waiter, given: Given) -> bool {
         let mut core = self.core.borrow_mut();
         let Some(record) = core.tasks.get(waiter.task) else {
@@ -137,10 +139,10 @@ impl Runtime {
         }
         let Some(place) = core.parked.place(ticket) else {
             drop(core);
-            return self.decide(waiter, given);
+            return self.decide(waiter.task, waiter.case, given);
         };
         place.given = Some(given);
-        core.wake(waiter.task);
+        core.wake_known(waiter.task);
         if !core.woken_loose.is_empty() {
             self.has_woken_loose.set(true);
         }
@@ -188,6 +190,7 @@ impl Runtime {
 
 impl crate::runtime::core::Core {
     /// Is the waiter, or the task that it stands in for, about to end?
+    #[inline(never)]
     fn is_ending(&mut self, waiter: TaskId) -> bool {
         let Some(owner) = self.owner_of(waiter) else {
             return false;

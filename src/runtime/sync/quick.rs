@@ -1,6 +1,6 @@
 //! The short ways: what most calls need, without looking at more than the object and the running task.
 
-use super::{Key, Kind, Place, Waitable, Waiter, Wish};
+use super::{Channel, Key, Kind, Line, Mutex, Semaphore, Waitable, Waiter, Wish};
 use crate::runtime::core::{Body, Core};
 use crate::runtime::operation::Operation;
 use crate::runtime::parked::Ticket;
@@ -18,8 +18,10 @@ pub(crate) fn lock(runtime: &Runtime, object: &Waitable, state: Option<State>) -
         Quick::No
     } else if mutex.lock_at_once(owner) {
         Quick::True
-    } else if mutex.is_held_by_another(runtime, owner) {
-        runtime.park_at(object, Wish::Lock(owner), state)
+    } else if let Some(state) = state
+        && mutex.is_held_by_another(runtime, owner)
+    {
+        park_to_lock(runtime, object, mutex, state)
     } else {
         Quick::No
     }
@@ -44,9 +46,11 @@ pub(crate) fn unlock(runtime: &Runtime, object: &Waitable, _: Option<State>) -> 
 /// `semaphore:acquire()`
 #[inline(always)]
 pub(crate) fn acquire(runtime: &Runtime, object: &Waitable, state: Option<State>) -> Quick {
-    match &object.kind {
-        Kind::Semaphore(semaphore) if semaphore.take(1) => Quick::True,
-        Kind::Semaphore(_) => runtime.park_at(object, Wish::Acquire(1), state),
+    match (&object.kind, state) {
+        (Kind::Semaphore(semaphore), _) if semaphore.take(1) => Quick::True,
+        (Kind::Semaphore(semaphore), Some(state)) => {
+            park_to_acquire(runtime, object, semaphore, state)
+        }
         _ => Quick::No,
     }
 }
@@ -75,13 +79,15 @@ impl Keeps<Runtime> for Waitable {
     fn take_over(&self, runtime: &Runtime, state: Option<State>) -> (Quick, Option<Key>) {
         match &self.kind {
             Kind::Channel(channel) if channel.send_now(runtime, self) => (Quick::True, None),
-            Kind::Channel(channel) if !channel.is_closed() => {
-                let quick = runtime.park_at(self, Wish::Send(channel.vacancy()), state);
-                if quick == Quick::Park {
-                    channel.claim();
-                }
-                (quick, None)
-            }
+            Kind::Channel(channel) => (
+                match state {
+                    Some(state) if !channel.is_closed() => {
+                        park_to_send(runtime, self, channel, state)
+                    }
+                    _ => Quick::No,
+                },
+                None,
+            ),
             Kind::Event(event) => (Quick::Nothing, event.set(runtime, self)),
             _ => (Quick::No, None),
         }
@@ -95,10 +101,9 @@ impl Keeps<Runtime> for Waitable {
         if let Some(key) = channel.receive_now(runtime, self) {
             return Ok(key);
         }
-        Err(if channel.is_closed() {
-            Quick::No
-        } else {
-            runtime.park_at(self, Wish::Receive, state)
+        Err(match state {
+            Some(state) if !channel.is_closed() => park_to_receive(runtime, self, channel, state),
+            _ => Quick::No,
         })
     }
 
@@ -143,20 +148,59 @@ impl Keeps<Runtime> for Waitable {
     }
 }
 
+// Each wait is out of line, so that a call that need not wait saves no registers for it.
+
+/// Waits for a mutex.
+#[inline(never)]
+fn park_to_lock(rt: &Runtime, object: &Waitable, mutex: &Mutex, state: State) -> Quick {
+    let quick = rt.park_at(object, &mutex.line, Wish::Lock(rt.here()), state);
+    if quick == Quick::Park {
+        mutex.note(rt, object);
+    }
+    quick
+}
+
+/// Waits for a permit.
+#[inline(never)]
+fn park_to_acquire(rt: &Runtime, object: &Waitable, semaphore: &Semaphore, state: State) -> Quick {
+    rt.park_at(object, &semaphore.line, Wish::Acquire(1), state)
+}
+
+/// Waits for room for what lies under the next key.
+#[inline(never)]
+fn park_to_send(rt: &Runtime, object: &Waitable, channel: &Channel, state: State) -> Quick {
+    let wish = Wish::send(channel.vacancy());
+    let quick = rt.park_at(object, &channel.senders, wish, state);
+    if quick == Quick::Park {
+        channel.claim();
+        rt.tell_watchers(object);
+    }
+    quick
+}
+
+/// Waits for a value.
+#[inline(never)]
+fn park_to_receive(rt: &Runtime, object: &Waitable, channel: &Channel, state: State) -> Quick {
+    let quick = rt.park_at(object, &channel.receivers, Wish::Receive, state);
+    if quick == Quick::Park {
+        rt.tell_watchers(object);
+    }
+    quick
+}
+
 impl Runtime {
-    /// Lets the running task wait, where there is a state to wait in and that takes nothing but a yield.
-    #[inline]
-    fn park_at(&self, object: &Waitable, wish: Wish, state: Option<State>) -> Quick {
-        let (Some(state), Some(task)) = (state, self.current.get()) else {
+    /// Lets the running task wait in the line, where that takes nothing but a yield.
+    #[inline(always)]
+    fn park_at(&self, object: &Waitable, line: &Line, wish: Wish, state: State) -> Quick {
+        let Some(task) = self.current.get() else {
             return Quick::No;
         };
         if !self.may_leave(state) {
             return Quick::No;
         }
-        let object = object.share();
-        object.enter(self, Waiter::of_one(task, wish));
+        line.push(Waiter::of_one(task, wish));
         let mut core = self.core.borrow_mut();
-        let ticket = core.parked.put_place(Place::entered(object, wish));
+        let ticket = core.parked.put_entered(object.share(), wish);
         core.park_in_line(task, ticket);
         Quick::Park
     }
@@ -167,7 +211,7 @@ impl Runtime {
     pub(in crate::runtime) fn answer_served(&self, core: &mut Core, task: TaskId) -> Option<i32> {
         let record = core.tasks.running(task);
         let Body { co, kept, ticket } = record.body;
-        if !ticket.is_some() || record.phase != Phase::Ready {
+        if record.phase != Phase::Ready || !ticket.is_some() {
             return None;
         }
         if record
@@ -214,7 +258,7 @@ impl Runtime {
             return None;
         };
         let (index, at, item) = choice.at_hand()?;
-        if let Some(Operation::Choice(choice)) = core.parked.take(ticket) {
+        if let Some(choice) = core.parked.take_choice(ticket) {
             self.drop_choice(choice);
         }
         Some(co.answer_case(kept, index, at, item))
