@@ -111,6 +111,24 @@ function makers.try_take(type, getmetatable, ending, _, _, _, raw, class, take_n
   end
 end
 
+-- What reads or writes a stream. It takes no list of arguments, so a nil alone is as none (the message of `send` says "no
+-- value" for both).
+function makers.flow(_, _, _, _, _, _, raw, ready_bytes, bytes, alarm_mark, error, alarm)
+  return function(self, a, b, c)
+    local x, y, z
+    if b ~= nil or c ~= nil then
+      x, y, z = raw(self, a, b, c)
+    elseif a ~= nil then
+      x, y, z = raw(self, a)
+    else
+      x, y, z = raw(self)
+    end
+    if x == bytes then return ready_bytes() end
+    if x == alarm_mark then error(alarm(), 0) end
+    return x, y, z
+  end
+end
+
 -- Guards ----------------------------------------------------------------------
 
 local error, getmetatable, setmetatable, type = error, getmetatable, setmetatable, type
@@ -218,21 +236,7 @@ return function(raw, name, waits, class, metatable, kind, first, second, third)
       return ending(x, y)
     end
   elseif STREAMS[class] and FLOWING[name] then
-    local ready_bytes = natives.ready_bytes
-    -- No list of arguments here either: so a nil alone is as none (the message of `send` says "no value" for both).
-    return function(self, a, b, c)
-      local x, y, z
-      if b ~= nil or c ~= nil then
-        x, y, z = raw(self, a, b, c)
-      elseif a ~= nil then
-        x, y, z = raw(self, a)
-      else
-        x, y, z = raw(self)
-      end
-      if x == BYTES then return ready_bytes() end
-      if x == ALARM then error(alarm(), 0) end
-      return x, y, z
-    end
+    return make("flow", raw, natives.ready_bytes, BYTES, ALARM, error, alarm)
   end
   local function check(...)
     if (...) == ALARM then error(alarm(), 0) end
