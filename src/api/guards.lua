@@ -111,8 +111,8 @@ function makers.try_take(type, getmetatable, ending, _, _, _, raw, class, take_n
   end
 end
 
--- What reads or writes a stream. It takes no list of arguments, so a nil alone is as none (the message of `send` says "no
--- value" for both).
+-- What reads or writes a stream. It takes no list of arguments, so a nil alone is as none: the message of `send` says
+-- "no value" for both.
 function makers.flow(_, _, _, _, _, _, raw, ready_bytes, bytes, alarm_mark, error, alarm)
   return function(self, a, b, c)
     local x, y, z
