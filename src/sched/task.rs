@@ -131,14 +131,13 @@ impl TaskId {
 }
 
 impl<T> Task<T> {
-    /// Is it ready, and nothing more?
+    /// Is it ready, and is nothing more to be looked at?
     #[inline(always)]
     pub(crate) fn has_only_given_way(&self) -> bool {
-        self.phase == Phase::Ready && self.rarities.is_none()
+        let rarities = self.rarities.as_ref();
+        self.phase == Phase::Ready && rarities.is_none_or(|rarities| !rarities.matter_now())
     }
-}
 
-impl<T> Task<T> {
     /// Is it ready for its first turn, and nothing more?
     #[inline(always)]
     pub(crate) fn is_just_new(&self) -> bool {
