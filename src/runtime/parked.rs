@@ -87,24 +87,28 @@ impl Parked {
         ticket
     }
 
-    /// Keeps a wait at several objects.
-    pub(super) fn put_choice(&mut self, choice: Box<Choice>) -> Ticket {
-        let (ticket, free) = self.free_operation();
-        *free = Some(Operation::Choice(choice));
-        ticket
-    }
-
     /// Gives a wait at several objects back, where the ticket stands for one.
     pub(super) fn take_choice(&mut self, ticket: Ticket) -> Option<Box<Choice>> {
+        let is_choice = |operation: &Operation| matches!(operation, Operation::Choice(_));
+        match self.take_if(ticket, is_choice)? {
+            Operation::Choice(choice) => Some(choice),
+            _ => None,
+        }
+    }
+
+    /// Gives an operation back if it is one of these, and moves no other.
+    #[inline(always)]
+    fn take_if(
+        &mut self,
+        ticket: Ticket,
+        is_one: impl FnOnce(&Operation) -> bool,
+    ) -> Option<Operation> {
         let place = self.operations.get_mut(ticket.0 as usize)?;
-        if !matches!(place, Some(Operation::Choice(_))) {
+        if !place.as_ref().is_some_and(is_one) {
             return None;
         }
-        let Some(Operation::Choice(choice)) = place.take() else {
-            return None;
-        };
         self.free.push(ticket.0);
-        Some(choice)
+        place.take()
     }
 
     /// Takes what an operation is kept in, and its ticket.
@@ -209,15 +213,11 @@ impl Parked {
     /// Gives back what a task waits for that reads by the short way.
     #[inline]
     pub(super) fn take_reader(&mut self, ticket: Ticket) -> Option<Receive> {
-        let place = self.operations.get_mut(ticket.0 as usize)?;
-        if !matches!(place, Some(Operation::Receive(receive)) if receive.takes_bytes()) {
-            return None;
+        let is_short = |operation: &Operation| matches!(operation, Operation::Receive(receive) if receive.takes_bytes());
+        match self.take_if(ticket, is_short)? {
+            Operation::Receive(receive) => Some(receive),
+            _ => None,
         }
-        let Some(Operation::Receive(receive)) = place.take() else {
-            return None;
-        };
-        self.free.push(ticket.0);
-        Some(receive)
     }
 
     /// Gives an operation back.

@@ -12,8 +12,8 @@ pub(crate) struct Moment(pub(crate) u64);
 /// Those started since somebody last looked lie as they came. At the next look a few of them go into a heap, but many
 /// are sorted, together with all others: it takes a tenth of the time to sort a million timers and read them off, against
 /// taking them from a heap one by one. One that fires no earlier than all before it, as those do that all last as long,
-/// stands in a line instead, where it costs nothing to be first. A timer that is stopped leaves its node behind, which counts no longer; the dead
-/// ones are cleared away before they outnumber the others.
+/// stands in a line instead, where it costs nothing to be first. A timer that is stopped leaves its node behind, which
+/// counts no longer; the dead ones are cleared away before they outnumber the others.
 #[derive(Default)]
 pub(crate) struct Timers {
     /// Those started since the last look.

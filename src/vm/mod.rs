@@ -70,6 +70,6 @@ pub(crate) use quick::{
 };
 pub(crate) use registry::{Ended, Slot};
 pub(crate) use spawn::spawning as entry_spawning;
-pub(crate) use stack::{PlainValue, Stack};
+pub(crate) use stack::{Argument, Stack};
 pub(crate) use state::State;
 pub(crate) use universe::{Settings, Universe};

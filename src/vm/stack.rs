@@ -24,7 +24,7 @@ pub(crate) struct Stack<'a> {
 
 /// A value that can be had without a fault.
 #[derive(Clone, Copy)]
-pub(crate) enum PlainValue<'a> {
+pub(crate) enum Argument<'a> {
     /// Nothing, or nil.
     Absent,
     /// A number.
@@ -137,13 +137,13 @@ impl<'a> Stack<'a> {
 
     /// What lies at `slot`, said at once.
     #[inline]
-    pub(crate) fn plain_value(&self, slot: i32) -> PlainValue<'a> {
+    pub(crate) fn argument(&self, slot: i32) -> Argument<'a> {
         match self.kind(slot) {
             // SAFETY: `l` is the running state, and a number is there.
-            ffi::LUA_TNUMBER => PlainValue::Number(unsafe { ffi::lua_tonumber(self.l, slot) }),
-            ffi::LUA_TSTRING => self.bytes(slot).map_or(PlainValue::Other, PlainValue::Text),
-            ffi::LUA_TNIL | ffi::LUA_TNONE => PlainValue::Absent,
-            _ => PlainValue::Other,
+            ffi::LUA_TNUMBER => Argument::Number(unsafe { ffi::lua_tonumber(self.l, slot) }),
+            ffi::LUA_TSTRING => self.bytes(slot).map_or(Argument::Other, Argument::Text),
+            ffi::LUA_TNIL | ffi::LUA_TNONE => Argument::Absent,
+            _ => Argument::Other,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::api::method;
 use crate::error::Fault;
 use crate::runtime::stream::{self, Mark, Pattern, Reading, Receive, Send, Stream};
 use crate::runtime::{Operation, Runtime};
-use crate::vm::{Flow, Function, HeldBytes, Outcome, PlainValue, Stack, This, entry_flowing};
+use crate::vm::{Argument, Flow, Function, HeldBytes, Outcome, Stack, This, entry_flowing};
 
 /// `receive`, of streams.
 pub(super) const RECEIVE: Function = Function {
@@ -195,17 +195,17 @@ const NUMERAL: &[u8] = b"\0n";
 fn read_pattern(stack: &Stack) -> Result<Pattern, Fault> {
     // Whether a string reads as a number takes Lua longer to say than all else here: 500 instructions of 2,300 for a
     // line that has come. LuaSocket looks no further than the letter behind a star.
-    let count = match stack.plain_value(slot::PATTERN) {
-        PlainValue::Number(count) => count,
-        PlainValue::Absent | PlainValue::Text(b"l" | [b'*', b'l', ..]) => return Ok(Pattern::Line),
-        PlainValue::Text(b"a" | [b'*', b'a', ..]) => return Ok(Pattern::All),
+    let count = match stack.argument(slot::PATTERN) {
+        Argument::Number(count) => count,
+        Argument::Absent | Argument::Text(b"l" | [b'*', b'l', ..]) => return Ok(Pattern::Line),
+        Argument::Text(b"a" | [b'*', b'a', ..]) => return Ok(Pattern::All),
         // What `read` says: no pattern of LuaSocket's.
-        PlainValue::Text(NUMERAL) => return Ok(Pattern::Numeral),
-        PlainValue::Text(_) if stack.is_numeric(slot::PATTERN) => stack.number(slot::PATTERN)?,
-        PlainValue::Text(_) => {
+        Argument::Text(NUMERAL) => return Ok(Pattern::Numeral),
+        Argument::Text(_) if stack.is_numeric(slot::PATTERN) => stack.number(slot::PATTERN)?,
+        Argument::Text(_) => {
             return Err(Fault::argument(slot::PATTERN, "invalid receive pattern"));
         }
-        PlainValue::Other => return Err(stack.expected(slot::PATTERN, "string")),
+        Argument::Other => return Err(stack.expected(slot::PATTERN, "string")),
     };
     // LuaSocket cuts a fraction off.
     #[expect(

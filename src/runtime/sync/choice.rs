@@ -216,7 +216,7 @@ impl Runtime {
         };
         choice.enter(self, task);
         let mut core = self.core.borrow_mut();
-        let ticket = core.parked.put_choice(choice);
+        let ticket = core.parked.keep(Operation::Choice(choice));
         core.park_in_line(task, ticket);
         None
     }
